@@ -1,0 +1,562 @@
+"""Between plain data and configs, through one strict cattrs converter that reports every problem with its key path."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+
+import attrs
+from cattrs import Converter
+from cattrs.cols import homogenous_tuple_structure_factory
+from cattrs.errors import (
+    ClassValidationError,
+    ForbiddenExtraKeysError,
+    IterableValidationError,
+    IterableValidationNote,
+)
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+
+from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig
+from dacapo_like.config.scalars import (
+    shorten,
+    structure_bool,
+    structure_coordinate,
+    structure_float,
+    structure_int,
+    structure_literal,
+    structure_number,
+    structure_roi,
+    structure_str,
+    wrong_type,
+)
+from dacapo_like.core import ArrayConfig, Named, document_key
+from dacapo_like.errors import ConfigError, DacapoLikeError, KeyPath, did_you_mean
+from dacapo_like.geometry import Coordinate, Roi, plain_number
+from dacapo_like.registry import array_type, array_types
+
+MAX_TREE_DEPTH = 64
+"""Configs inside each other, references followed."""
+
+
+class Finding(NamedTuple):
+    """An error of a document, and the key path that it is about."""
+
+    key: KeyPath
+    error: DacapoLikeError
+    of_key: bool = False
+
+
+class BrokenReferenceError(ConfigError):
+    """Another array of the document is wrong; it is reported where it stands."""
+
+
+@attrs.define
+class Structuring:
+    """What is known while one document is structured.
+
+    Attributes
+    ----------
+    directory : Path
+        Where relative file names start.
+    arrays : mapping
+        Raw named arrays, for references.
+    configs : dict
+        Config of each mapping that could be structured, by ``id`` of the mapping.
+    named : dict
+        Finished named arrays; ``None`` for the broken ones.
+    findings : list of Finding
+        Errors of the named arrays.
+    """
+
+    directory: Path
+    arrays: Mapping[str, Any] = attrs.field(factory=dict)
+    configs: dict[int, ArrayConfig] = attrs.field(factory=dict)
+    named: dict[str, ArrayConfig | None] = attrs.field(factory=dict)
+    findings: list[Finding] = attrs.field(factory=list)
+    pending: list[str] = attrs.field(factory=list)
+    depth: int = 0
+
+    def array(self, name: str) -> ArrayConfig:
+        """Give a named array, structuring it where that was not done yet."""
+        if name in self.pending:
+            raise ConfigError(
+                "arrays refer to each other in a circle",
+                got=" -> ".join([*self.pending[self.pending.index(name) :], name]),
+                code="DL108",
+            )
+        if name not in self.named:
+            self.pending.append(name)
+            found = _attempt(self.arrays[name], ArrayConfig, ("arrays", name), self.findings)
+            self.pending.pop()
+            self.named[name] = attrs.evolve(found, name=name) if found and not found.name else found
+        config = self.named[name]
+        if config is None:
+            raise BrokenReferenceError(f"array {name!r} has problems of its own")
+        return config
+
+    def refer(self, name: str) -> ArrayConfig:
+        """Give the array that a bare string names."""
+        if name not in self.arrays:
+            raise ConfigError(
+                "no array of this name",
+                got=repr(name),
+                expected=f"one of {', '.join(self.arrays)}"
+                if self.arrays
+                else "a mapping with a `type`",
+                hint=did_you_mean(name, self.arrays),
+                code="DL107",
+            )
+        return self.array(name)
+
+    @contextmanager
+    def deeper(self) -> Iterator[None]:
+        """Count the configs inside each other."""
+        if self.depth >= MAX_TREE_DEPTH:
+            raise ConfigError(
+                "arrays are nested too deeply",
+                expected=f"at most {MAX_TREE_DEPTH} levels",
+                code="DL109",
+            )
+        self.depth += 1
+        try:
+            yield
+        finally:
+            self.depth -= 1
+
+
+_structuring: ContextVar[Structuring] = ContextVar("structuring")
+_relative_to: ContextVar[Path | None] = ContextVar("relative_to", default=None)
+_names: ContextVar[Mapping[ArrayConfig, str]] = ContextVar(
+    "names", default=types.MappingProxyType({})
+)
+
+
+def structure(
+    data: Any, directory: Path
+) -> tuple[ArrayConfig | ExperimentConfig | None, Structuring]:
+    """Turn the plain data of a document into configs.
+
+    Parameters
+    ----------
+    data : Any
+        As a document holds it.
+    directory : Path
+        Where relative file names start.
+
+    Returns
+    -------
+    config : ArrayConfig or ExperimentConfig or None
+        ``None`` where there were errors.
+    structuring : Structuring
+        With the errors, and the configs of all mappings that had none.
+    """
+    is_experiment = isinstance(data, Mapping) and "type" not in data
+    arrays = data.get("arrays") if is_experiment else None
+    state = Structuring(directory, arrays if isinstance(arrays, Mapping) else {})
+    token = _structuring.set(state)
+    try:
+        for name in state.arrays:
+            _attempt(name, _Reference, ("arrays", name), state.findings)
+        if state.arrays:  # they are finished: what remains of the document refers to them by name
+            data = {**data, "arrays": {name: name for name in state.arrays}}
+        target = ExperimentConfig if is_experiment else ArrayConfig
+        root = _attempt(data, target, (), state.findings)
+    finally:
+        _structuring.reset(token)
+    return (None if state.findings else root), state
+
+
+class _Reference(str):
+    """Marks a name that is to be resolved."""
+
+    __slots__ = ()
+
+
+def _attempt(data: Any, target: Any, key: KeyPath, findings: list[Finding]) -> Any:
+    """Structure a value; ``None`` where that failed, its errors being added to the findings."""
+    try:
+        return converter.structure(data, target)
+    except (ClassValidationError, IterableValidationError, DacapoLikeError) as error:
+        findings.extend(_findings(error, data, key))
+        return None
+
+
+def _findings(error: BaseException, data: Any, key: KeyPath) -> Iterator[Finding]:
+    """Give the errors inside cattrs' exception groups, with their key paths."""
+    if isinstance(error, (ClassValidationError, IterableValidationError)):
+        noted, plain = error.group_exceptions()
+        for inner, note in noted:
+            part = (
+                note.index
+                if isinstance(note, IterableValidationNote)
+                else _key_of(error, note.name, data)
+            )
+            yield from _findings(inner, _item(data, part), (*key, part))
+        for inner in plain:
+            yield from _findings(inner, data, key)
+    elif isinstance(error, BrokenReferenceError):
+        return
+    elif isinstance(error, ForbiddenExtraKeysError):
+        known = [document_key(field) for field in attrs.fields(error.cl)]
+        for extra in sorted(error.extra_fields, key=list(data).index):
+            unknown = ConfigError(
+                "unknown key",
+                got=repr(extra),
+                expected=f"one of {', '.join(known)}",
+                hint=did_you_mean(extra, known),
+                code="DL105",
+            )
+            yield Finding((*key, extra), unknown, of_key=True)
+    elif isinstance(error, KeyError):
+        missing = ConfigError("required key is missing", expected=f"`{key[-1]}`", code="DL102")
+        yield Finding(key, missing)
+    elif isinstance(error, DacapoLikeError):
+        yield Finding((*key, *error.key), error)
+    else:
+        raise error
+
+
+def _key_of(error: BaseException, field: str, data: Any) -> str:
+    """Give the key by which the document spells a field."""
+    key = document_key(getattr(attrs.fields(error.cl), field))  # type: ignore[attr-defined]  # a ClassValidationError's
+    return field if isinstance(data, Mapping) and key not in data and field in data else key
+
+
+def _item(data: Any, part: str | int) -> Any:
+    if isinstance(data, Mapping):
+        return data.get(part)  # type: ignore[call-overload]  # whatever it is keyed by
+    return (
+        data[part]
+        if isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
+        else None
+    )
+
+
+# Containers
+
+
+def _tuple_hook(target: Any, inner: Converter) -> Callable[[Any, Any], Any]:
+    structure_items = homogenous_tuple_structure_factory(target, inner)
+
+    def structure_tuple(value: Any, _: Any) -> Any:
+        if not isinstance(value, (list, tuple)):
+            raise wrong_type(value, "a list")
+        return structure_items(value, target)
+
+    return structure_tuple
+
+
+def _named_hook(target: Any) -> Callable[[Any, Any], Named[Any]]:
+    (item_type,) = get_args(target)
+
+    def structure_named(value: Any, _: Any) -> Named[Any]:
+        items, errors = {}, []
+        for key, item in _pairs(value):
+            try:
+                items[key] = converter.structure(item, item_type)
+            except Exception as error:  # noqa: BLE001  # every error is given on, with its place, in one group
+                error.add_note(IterableValidationNote(f"at {key!r}", key, item_type))
+                errors.append(error)
+        if errors:
+            raise IterableValidationError("while structuring named values", errors, Named)
+        return Named(items)
+
+    return structure_named
+
+
+def _pairs(value: Any) -> list[tuple[str, Any]]:
+    """Give the items of a mapping, or of DaCapo's list of pairs."""
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, (list, tuple)) and len(pair) == 2 for pair in pairs
+    ):
+        raise wrong_type(value, "a mapping, or a list of [name, value] pairs")
+    for name, _ in pairs:
+        structure_str(name, str)
+    names = [name for name, _ in pairs]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise ConfigError("a name stands twice", got=repeated, expected="every name once")
+    return [(name, item) for name, item in pairs]
+
+
+def _is_union(target: Any) -> bool:
+    return get_origin(target) in (Union, types.UnionType)
+
+
+def _union_hook(target: Any) -> Callable[[Any, Any], Any]:
+    """Choose the member of a union by what the value is, so that errors are those of one member."""
+    members = get_args(target)
+
+    def structure_union(value: Any, _: Any) -> Any:
+        if value is None and type(None) in members:
+            return None
+        fitting = [member for member in members if _fits(value, member)]
+        concrete = [member for member in members if member is not type(None)]
+        if fitting or len(concrete) == 1:
+            return converter.structure(value, (fitting or concrete)[0])
+        raise wrong_type(value, " or ".join(dict.fromkeys(map(_type_name, concrete))))
+
+    return structure_union
+
+
+def _fits(value: Any, member: Any) -> bool:
+    origin = get_origin(member) or member
+    if isinstance(value, bool):
+        return origin is bool
+    kinds: dict[Any, tuple[type, ...]] = {
+        int: (int,),
+        float: (int, float, Decimal),
+        str: (str,),
+        tuple: (list, tuple),
+        Coordinate: (list, tuple),
+        Named: (dict, list),
+        ArrayConfig: (dict, str),
+    }
+    return isinstance(value, kinds.get(origin, ()))
+
+
+def _type_name(member: Any) -> str:
+    names = {
+        int: "an integer",
+        float: "a number",
+        str: "text",
+        tuple: "a list",
+        bool: "true or false",
+    }
+    return names.get(get_origin(member) or member, "a mapping")
+
+
+# Configs
+
+
+def _structure_reference(value: _Reference, _: type) -> ArrayConfig:
+    return _structuring.get().array(str(value))
+
+
+def _structure_array(value: Any, _: type) -> ArrayConfig:
+    state = _structuring.get()
+    if isinstance(value, str):
+        return state.refer(value)
+    if not isinstance(value, Mapping):
+        raise wrong_type(value, "an array: a mapping with a `type`, or the name of another array")
+    if "type" not in value:
+        raise ConfigError(
+            "an array without a type",
+            expected=f"`type`: one of {', '.join(document_types())}",
+            code="DL106",
+        )
+    tag = value["type"]
+    if not isinstance(tag, str) or tag not in document_types():
+        raise ConfigError(
+            "unknown type of array",
+            got=shorten(tag),
+            expected=f"one of {', '.join(document_types())}",
+            hint=did_you_mean(str(tag), document_types()),
+            key=("type",),
+            code="DL101",
+        )
+    with state.deeper():
+        config: ArrayConfig = converter.structure(
+            _short_keys(value, array_type(tag)), array_type(tag)
+        )
+    state.configs[id(value)] = config
+    return config
+
+
+def document_types() -> dict[str, type[ArrayConfig]]:
+    """Give the types that can stand in a document, by tag."""
+    return {tag: config for tag, config in sorted(array_types().items()) if config.in_documents}
+
+
+def _short_keys(value: Mapping[str, Any], config_class: type[ArrayConfig]) -> dict[str, Any]:
+    """Drop the type, spell DaCapo's long field names short, and resolve relative file names."""
+    given = {key: item for key, item in value.items() if key != "type"}
+    for field in attrs.fields(config_class):
+        key = document_key(field)
+        if key != field.name and field.name in given:
+            if key in given:
+                raise ConfigError(
+                    "two spellings of one key",
+                    got=f"`{key}` and `{field.name}`",
+                    expected="one of them",
+                    key=(field.name,),
+                    code="DL105",
+                )
+            given[key] = given.pop(field.name)
+        if (
+            field.metadata.get("path")
+            and isinstance(given.get(key), str)
+            and "://" not in given[key]
+        ):
+            given[key] = str(_structuring.get().directory / Path(given[key]).expanduser())
+    return given
+
+
+def _attrs_structure_hook(config_class: type[Any]) -> Callable[[Any, Any], Any]:
+    from_mapping = make_dict_structure_fn(
+        config_class,
+        converter,
+        _cattrs_forbid_extra_keys=True,
+        _cattrs_detailed_validation=True,
+        **{
+            field.name: override(rename=document_key(field)) for field in attrs.fields(config_class)
+        },
+    )
+
+    def structure_class(value: Any, _: Any) -> Any:
+        if not isinstance(value, Mapping):
+            raise wrong_type(value, "a mapping")
+        return from_mapping(value, config_class)
+
+    return structure_class
+
+
+def _attrs_unstructure_hook(config_class: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    to_mapping = make_dict_unstructure_fn(
+        config_class,
+        converter,
+        _cattrs_omit_if_default=True,
+        **{
+            field.name: override(rename=document_key(field)) for field in attrs.fields(config_class)
+        },
+    )
+    paths = [
+        document_key(field) for field in attrs.fields(config_class) if field.metadata.get("path")
+    ]
+
+    def unstructure_class(config: Any) -> dict[str, Any]:
+        if isinstance(config, ArrayConfig) and not config.in_documents:
+            raise ConfigError(
+                "an array in memory cannot be written into a document",
+                where=config.describe(),
+                hint="materialize it and refer to the file",
+            )
+        data = to_mapping(config)
+        for key in paths:
+            data[key] = _relative_path(data[key])
+        return {"type": config.tag, **data} if isinstance(config, ArrayConfig) else data
+
+    return unstructure_class
+
+
+def _unstructure_child(config: ArrayConfig) -> Any:
+    """Write the name of an array that the experiment names, else the config itself."""
+    name = _names.get().get(config)
+    return name if name is not None else converter.unstructure(config, type(config))
+
+
+def _unstructure_experiment(config: ExperimentConfig) -> dict[str, Any]:
+    token = _names.set({array: name for name, array in config.arrays.items()})
+    try:
+        arrays = {}
+        for name, array in config.arrays.items():
+            arrays[name] = converter.unstructure(array, type(array))
+            if arrays[name].get("name") == name:
+                del arrays[name]["name"]
+        datasets = [converter.unstructure(dataset) for dataset in config.datasets]
+    finally:
+        _names.reset(token)
+    return {"arrays": arrays, "datasets": datasets} if datasets else {"arrays": arrays}
+
+
+def _unstructure_item(item: Any) -> Any:
+    return (
+        _unstructure_child(item) if isinstance(item, ArrayConfig) else converter.unstructure(item)
+    )
+
+
+def _relative_path(path: str) -> str:
+    base = _relative_to.get()
+    if base is None or "://" in path or not Path(path).is_relative_to(base):
+        return path
+    return Path(path).relative_to(base).as_posix()
+
+
+def unstructure(
+    config: ArrayConfig | ExperimentConfig, *, relative_to: Path | None = None
+) -> dict[str, Any]:
+    """Turn a config into the plain data of a document: keys in the order of its fields, defaults left out.
+
+    Parameters
+    ----------
+    config : ArrayConfig or ExperimentConfig
+        Arrays of an experiment that are used by others of it become references by name.
+    relative_to : Path, optional
+        File names below this directory are written relative to it.
+
+    Raises
+    ------
+    ConfigError
+        The tree holds an array in memory.
+    """
+    token = _relative_to.set(relative_to)
+    try:
+        data: dict[str, Any] = converter.unstructure(config)
+    finally:
+        _relative_to.reset(token)
+    return data
+
+
+def _is_array_field(target: Any) -> bool:
+    return target is ArrayConfig or (_is_union(target) and ArrayConfig in get_args(target))
+
+
+def _make_converter() -> Converter:
+    made = Converter(detailed_validation=True, forbid_extra_keys=True)
+    for target, hook in {
+        int: structure_int,
+        float: structure_float,
+        bool: structure_bool,
+        str: structure_str,
+        Coordinate: structure_coordinate,
+        Roi: structure_roi,
+        _Reference: _structure_reference,
+    }.items():
+        made.register_structure_hook(target, hook)  # type: ignore[arg-type]  # one hook per type
+    made.register_structure_hook_factory(attrs.has, _attrs_structure_hook)
+    made.register_unstructure_hook_factory(attrs.has, _attrs_unstructure_hook)
+    made.register_structure_hook_func(lambda t: t is ArrayConfig, _structure_array)
+    made.register_structure_hook_func(lambda t: get_origin(t) is Literal, structure_literal)
+    made.register_structure_hook_factory(_is_union, _union_hook)
+    made.register_structure_hook_func(lambda t: t == int | float, structure_number)
+    made.register_structure_hook_factory(lambda t: get_origin(t) is Named, _named_hook)
+    made.register_structure_hook_factory(
+        lambda t: get_origin(t) is tuple and get_args(t)[1:] == (Ellipsis,),
+        lambda t: _tuple_hook(t, made),
+    )
+    made.register_unstructure_hook_func(
+        lambda t: (get_origin(t) or t) is Named,
+        lambda v: {key: _unstructure_item(item) for key, item in v.items()},
+    )
+    made.register_unstructure_hook(Coordinate, lambda v: [plain_number(item) for item in v])
+    made.register_unstructure_hook(
+        Roi, lambda v: {"offset": made.unstructure(v.offset), "shape": made.unstructure(v.shape)}
+    )
+    made.register_unstructure_hook(ExperimentConfig, _unstructure_experiment)
+    made.register_unstructure_hook_func(
+        _is_array_field, lambda v: None if v is None else _unstructure_child(v)
+    )
+    made.register_unstructure_hook_func(
+        lambda t: (get_origin(t) or t) is tuple, lambda v: [_unstructure_item(item) for item in v]
+    )
+    return made
+
+
+converter = _make_converter()
+
+__all__ = [
+    "BrokenReferenceError",
+    "DatasetConfig",
+    "ExperimentConfig",
+    "Finding",
+    "Structuring",
+    "document_types",
+    "structure",
+    "unstructure",
+]

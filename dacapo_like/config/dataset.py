@@ -1,0 +1,60 @@
+"""Experiments as data: named arrays, and the datasets that are made of them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import attrs
+
+from dacapo_like.core import ArrayConfig, Named, about, as_named
+from dacapo_like.errors import ConfigError
+
+Split = Literal["train", "validate", "test"]
+
+
+@attrs.frozen(kw_only=True, cache_hash=True)
+class DatasetConfig:
+    """Arrays that belong together: what a model sees, what it should say, and where that counts."""
+
+    name: str = attrs.field(
+        metadata=about("Of the dataset; every dataset of an experiment has its own.")
+    )
+    split: Split = attrs.field(default="train", metadata=about("What the dataset is for."))
+    raw: ArrayConfig = attrs.field(metadata=about("What the model sees."))
+    gt: ArrayConfig | None = attrs.field(default=None, metadata=about("What the model should say."))
+    mask: ArrayConfig | None = attrs.field(
+        default=None, metadata=about("Where the ground truth counts.")
+    )
+    weight: float = attrs.field(
+        default=1.0, metadata=about("How often the dataset is sampled, relative to the others.")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not self.weight >= 0:
+            raise ConfigError(
+                "weight is negative",
+                got=self.weight,
+                expected="a number of at least 0",
+                key=("weight",),
+            )
+
+
+@attrs.frozen(kw_only=True, cache_hash=True)
+class ExperimentConfig:
+    """The arrays of a document by name, and the datasets that are made of them."""
+
+    arrays: Named[ArrayConfig] = attrs.field(converter=as_named, metadata=about("Arrays by name."))
+    datasets: tuple[DatasetConfig, ...] = attrs.field(
+        default=(), converter=tuple, metadata=about("Datasets for training and validation.")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        names = [dataset.name for dataset in self.datasets]
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise ConfigError(
+                "two datasets of one name",
+                got=repeated,
+                expected="every name once",
+                key=("datasets", names.index(repeated)),
+            )

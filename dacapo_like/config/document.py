@@ -1,0 +1,293 @@
+"""Documents read into plain data that knows where each of its keys and values was written.
+
+YAML, TOML and JSON are read safely: nothing is constructed, sizes and depths are limited, and the
+problems that let reading go on are collected instead of ending it.
+
+======  =====================================================================
+code    meaning
+======  =====================================================================
+DL001   cannot be read: missing, unreadable, not UTF-8, empty, a syntax error
+DL002   too large, nested too deep, too many values, a number too long
+DL003   a duplicate key
+DL004   a key that is not a string
+DL005   a tag that is not allowed, or does not fit its value
+======  =====================================================================
+"""
+
+from __future__ import annotations
+
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+from dacapo_like.config import _write
+from dacapo_like.config._json import read_json
+from dacapo_like.config._toml import read_toml
+from dacapo_like.config._tree import (
+    MAX_BYTES,
+    MAX_DEPTH,
+    MAX_DIGITS,
+    MAX_NODES,
+    SURROGATE,
+    Cursor,
+    Position,
+    Tree,
+    nearest,
+    refusal,
+)
+from dacapo_like.config._yaml import read_yaml
+from dacapo_like.errors import DocumentError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from dacapo_like.errors import KeyPath, Problem
+
+__all__ = [
+    "MAX_BYTES",
+    "MAX_DEPTH",
+    "MAX_DIGITS",
+    "MAX_NODES",
+    "Document",
+    "Format",
+    "Position",
+    "parse_document",
+    "read_document",
+    "write_document",
+]
+
+Format = Literal["yaml", "toml", "json"]
+
+_SUFFIXES: dict[str, Format] = {".yaml": "yaml", ".yml": "yaml", ".toml": "toml", ".json": "json"}
+_READERS: dict[str, Callable[[str], Tree]] = {
+    "yaml": read_yaml,
+    "toml": read_toml,
+    "json": read_json,
+}
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "yaml": _write.write_yaml,
+    "toml": _write.write_toml,
+    "json": _write.write_json,
+}
+
+
+@attrs.frozen(eq=False)
+class Document:
+    """Plain data and where it was written.
+
+    Attributes
+    ----------
+    data : dict, list, str, int, float, Decimal, bool or None
+        Numbers are exact: a decimal that no float shows in full is a Decimal.
+    path : str or None
+        The file as it was named, for messages; ``None`` for text without one.
+    directory : Path
+        Where relative paths in the data start.
+    positions : mapping of key path to Position
+        Where the values begin; what came through an alias is where its anchor has it.
+    key_positions : mapping of key path to Position
+        Where the keys stand; for the items of lists, the items themselves.
+    problems : tuple of Problem
+        What is wrong but let reading go on.
+    """
+
+    data: Any
+    path: str | None
+    directory: Path
+    positions: Mapping[KeyPath, Position]
+    key_positions: Mapping[KeyPath, Position]
+    problems: tuple[Problem, ...]
+
+    def position(self, key: KeyPath, *, of_key: bool = False) -> Position | None:
+        r"""Return where a value begins, or the nearest one around it that has a place.
+
+        Parameters
+        ----------
+        key : tuple of (str or int)
+            Key path of the value; it need not exist.
+        of_key : bool
+            Return where the value's key stands instead.
+
+        Examples
+        --------
+        >>> document = parse_document("type: crop\nroi: [1, 2]")
+        >>> print(document.position(("roi", 1)))
+        line 2, column 10
+        >>> print(document.position(("roi", "shape"), of_key=True))
+        line 2, column 1
+        """
+        places = self.key_positions if of_key else self.positions
+        return nearest(places, key)
+
+
+def read_document(path: str | Path) -> Document:
+    """Read a YAML, TOML or JSON file.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file of at most 8 MiB with the suffix ``.yaml``, ``.yml``, ``.toml`` or ``.json``.
+
+    Raises
+    ------
+    DocumentError
+        The file is missing, unreadable, too large, or not a valid document of its format.
+    """
+    file = Path(path)
+    suffix = file.suffix.lower()
+    with _errors_in(str(path)):
+        if suffix not in _SUFFIXES:
+            raise DocumentError(
+                "the suffix of a document tells its format",
+                got=f"'{file.suffix}'",
+                expected=", ".join(_SUFFIXES),
+                hint=did_you_mean(suffix, _SUFFIXES),
+            )
+        text = _decode(_load(file))
+    directory = file.absolute().parent
+    return parse_document(text, format=_SUFFIXES[suffix], path=path, directory=directory)
+
+
+def parse_document(
+    text: str,
+    *,
+    format: Format = "yaml",  # noqa: A002  the name that callers of such functions expect
+    path: str | Path | None = None,
+    directory: str | Path | None = None,
+) -> Document:
+    r"""Read a document from its text.
+
+    Parameters
+    ----------
+    text : str
+        At most 8 Mi characters.
+    format : {"yaml", "toml", "json"}
+        What the text is.
+    path : str or Path, optional
+        What to call the document in messages.
+    directory : str or Path, optional
+        Where its relative paths start; by default the working directory.
+
+    Raises
+    ------
+    DocumentError
+        The text is not a valid document of its format, or too large.
+
+    Examples
+    --------
+    >>> parse_document("voxel_size: [25, 9.8, 9.8]  # nm").data
+    {'voxel_size': [25, 9.8, 9.8]}
+    >>> document = parse_document('{"a": 1,\n "a": 2}', format="json")
+    >>> document.data, [problem.line for problem in document.problems]
+    ({'a': 1}, [2])
+    """
+    name = None if path is None else str(path)
+    with _errors_in(name):
+        _check_format(format)
+        if len(text) > MAX_BYTES:
+            raise _too_large(len(text))
+        if stray := SURROGATE.search(text):
+            position = Cursor(text).at(stray.start())
+            raise refusal("half of a surrogate pair is no text", position, got=ascii(stray[0]))
+        tree = _READERS[format](text.removeprefix("\ufeff"))
+    return Document(
+        data=tree.data,
+        path=name,
+        directory=Path.cwd() if directory is None else Path(directory),
+        positions=tree.positions,
+        key_positions=tree.key_positions,
+        problems=tuple(attrs.evolve(problem, path=name) for problem in tree.problems),
+    )
+
+
+def write_document(data: Any, format: Format) -> str:  # noqa: A002  as in parse_document
+    """Write plain data so that reading it gives equal data, with its keys in the same order.
+
+    Parameters
+    ----------
+    data : dict, list, tuple, str, int, float, Decimal, bool or None
+        Nested to any depth that can be read. Tuples become lists. A Decimal that is the repr of a
+        float is read back as that float.
+    format : {"yaml", "toml", "json"}
+        TOML takes a dict, and no ``None``; JSON takes neither infinity nor NaN.
+
+    Raises
+    ------
+    DocumentError
+        The format cannot hold the data; ``key`` tells the place.
+
+    Examples
+    --------
+    >>> print(write_document({"type": "crop", "roi": {"offset": [0, 9.8]}}, "yaml"), end="")
+    type: crop
+    roi:
+      offset: [0, 9.8]
+    >>> print(write_document({"type": "crop", "roi": {"offset": [0, 9.8]}}, "toml"), end="")
+    type = "crop"
+    roi = { offset = [0, 9.8] }
+    """
+    _check_format(format)
+    data = _write.plain(data, null=format != "toml", finite_only=format == "json")
+    return _WRITERS[format](data)
+
+
+@contextmanager
+def _errors_in(path: str | None) -> Iterator[None]:
+    """Tell errors which document they are about."""
+    try:
+        yield
+    except DocumentError as error:
+        parts = (path or "<document>", error.line, error.column)
+        error.where = ":".join(str(part) for part in parts if part is not None)
+        raise
+
+
+def _check_format(format: str) -> None:  # noqa: A002  as in parse_document
+    if format not in _READERS:
+        expected, hint = ", ".join(_READERS), did_you_mean(format, _READERS)
+        raise DocumentError("unknown format", got=repr(format), expected=expected, hint=hint)
+
+
+def _load(file: Path) -> bytes:
+    """Read a file, unless it is too large or endless."""
+    try:
+        status = file.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise DocumentError("a document must be a regular file")
+        if status.st_size > MAX_BYTES:
+            raise _too_large(status.st_size)
+        with file.open("rb") as stream:
+            content = stream.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise DocumentError(f"the document cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the file's name
+        raise DocumentError(f"the document cannot be read: {error}") from error
+    if len(content) > MAX_BYTES:  # it grew
+        raise _too_large(len(content))
+    return content
+
+
+def _too_large(size: int) -> DocumentError:
+    return DocumentError(
+        "the document is too large",
+        got=f"{size} bytes",
+        expected=f"at most {MAX_BYTES}",
+        hint="keep voxels and long tables in files of their own and name these in the document",
+        code="DL002",
+    )
+
+
+def _decode(content: bytes) -> str:
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = content[: error.start].decode("utf-8")
+        raise refusal(
+            "the document is not UTF-8",
+            Cursor(before).at(len(before)),
+            got=f"the byte 0x{content[error.start]:02x}",
+            hint="save it as UTF-8",
+        ) from error

@@ -1,0 +1,566 @@
+"""The contracts: configs are data, readers give voxels, operators are pure, and `Array` is the one thing that people hold."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like import engine
+from dacapo_like.errors import DacapoLikeError, KeyPath, MissingExtraError, RegionError, Remark
+from dacapo_like.fields import Named, about, as_named, document_key
+from dacapo_like.geometry import Box, Coordinate, Roi, RoiLike, Snap, funlib_where_integral, is_roi
+from dacapo_like.indexing import index_box
+from dacapo_like.padding import Pad, read_padded
+from dacapo_like.spec import ArraySpec, Kind, describe_spec
+
+Block = engine.Block
+T = TypeVar("T")
+
+
+class Reader(ABC):
+    """Gives the voxels of one opened source.
+
+    Attributes
+    ----------
+    spec : ArraySpec
+        What the source is; ``spec.chunk_shape`` says how it is stored.
+    """
+
+    spec: ArraySpec
+
+    @abstractmethod
+    def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read a box.
+
+        Parameters
+        ----------
+        box : Box
+            Inside the array, over all its axes.
+        out : ndarray, optional
+            Of the box's shape and the array's dtype; may be filled and returned.
+
+        Returns
+        -------
+        ndarray
+            `out`, or an array that the caller may change.
+        """
+
+    def start(self, box: Box, out: NDArray[Any] | None = None) -> Callable[[], NDArray[Any]]:
+        """Begin to read a box; the function that is returned waits for it.
+
+        Readers that can have several reads in flight override this; by default nothing happens before the wait.
+        """
+        return lambda: self.read(box, out)
+
+
+@attrs.frozen(kw_only=True, cache_hash=True)
+class ArrayConfig(ABC):
+    """What an array is, as data: immutable, hashable, without I/O.
+
+    Attributes
+    ----------
+    name : str or None
+        For people; two configs that differ in it alone are equal.
+    """
+
+    tag: ClassVar[str] = ""
+    in_documents: ClassVar[bool] = True
+    name: str | None = attrs.field(
+        default=None,
+        eq=False,
+        metadata=about("A name for people; it does not change what the array is."),
+    )
+
+    @abstractmethod
+    def opened(self, *inputs: Array) -> Array:
+        """Open this one node, its inputs being open already."""
+
+    def array(self) -> Array:
+        """Open the whole tree: headers are read, no voxels.
+
+        Raises
+        ------
+        SourceError
+            A source is not there or not what the config says.
+        SpecError
+            An operator cannot be applied to its inputs.
+        """
+        return open_tree(self)
+
+    def children(self) -> tuple[tuple[KeyPath, ArrayConfig], ...]:
+        """Give the configs that this one is made of, each with its key path in a document."""
+        found: list[tuple[KeyPath, ArrayConfig]] = []
+        for field in attrs.fields(type(self)):
+            value, key = getattr(self, field.name), document_key(field)
+            if isinstance(value, ArrayConfig):
+                found.append(((key,), value))
+            elif isinstance(value, Named):
+                found.extend(((key, k), v) for k, v in value.items() if isinstance(v, ArrayConfig))
+            elif isinstance(value, tuple):
+                found.extend(
+                    ((key, i), v) for i, v in enumerate(value) if isinstance(v, ArrayConfig)
+                )
+        return tuple(found)
+
+    def remarks(self, *inputs: ArraySpec) -> Iterable[Remark]:  # noqa: ARG002  # for subclasses
+        """Say what opens but may not be what was meant; ``verify`` shows it as a warning."""
+        return ()
+
+    def describe(self) -> str:
+        """Say how messages call this config."""
+        return f"{self.tag} {self.name!r}" if self.name else self.tag
+
+
+class SourceConfig(ArrayConfig):
+    """An array that is stored somewhere. Subclasses open it; heavy imports live in `open`."""
+
+    @abstractmethod
+    def open(self) -> Reader:
+        """Read the headers and give a reader."""
+
+    def opened(self, *inputs: Array) -> Array:
+        """Open the source."""
+        assert not inputs  # noqa: S101  # a source has none
+        reader = self.open()
+        return Array(self, reader.spec, reader=reader)
+
+
+class OperatorConfig(ArrayConfig):
+    """An array that is computed from others: `derive` its spec, say what it `needs`, `compute` it."""
+
+    @abstractmethod
+    def derive(self, *inputs: ArraySpec) -> ArraySpec:
+        """Give the output's spec; no I/O.
+
+        Raises
+        ------
+        SpecError
+            The operator cannot be applied to these inputs.
+        """
+
+    @abstractmethod
+    def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
+        """Give the box of each input that a box of the output is made of; ``None``: not read."""
+
+    @abstractmethod
+    def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Make a box of the output: pure, never reads, never changes a block.
+
+        Returns
+        -------
+        ndarray
+            Of shape ``box.shape`` and the declared dtype: `out` filled, a new array, or a view of a block.
+        """
+
+    def opened(self, *inputs: Array) -> Array:
+        """Derive the spec."""
+        return Array(self, self.derive(*(item.spec for item in inputs)), inputs=inputs)
+
+
+@attrs.frozen(kw_only=True, cache_hash=True)
+class UnaryConfig(OperatorConfig):
+    """An operator with one source."""
+
+    source_array_config: ArrayConfig = attrs.field(
+        metadata=about("The array that the operator is applied to.", key="source")
+    )
+
+
+class Array:
+    """An opened tree, addressed by region in world units; voxels are read when asked for.
+
+    Made by ``config.array()``, `open_array` or `from_numpy`. It pickles as its config: a worker opens it again.
+
+    Attributes
+    ----------
+    config : ArrayConfig
+        The tree that it was made from; what was done in Python can be saved as a document.
+    spec : ArraySpec
+        Axes, shape, dtype and place in the world.
+    inputs : tuple of Array
+        Of an operator.
+    reader : Reader or None
+        Of a source.
+
+    Examples
+    --------
+    >>> import numpy as np, dacapo_like
+    >>> array = dacapo_like.from_numpy(np.arange(12).reshape(3, 4), voxel_size=(10, 10))
+    >>> array[dacapo_like.Roi((10, 0), (10, 20))]
+    array([[4, 5]])
+    """
+
+    __slots__ = ("_order", "config", "inputs", "reader", "spec")
+
+    def __init__(
+        self,
+        config: ArrayConfig,
+        spec: ArraySpec,
+        *,
+        inputs: tuple[Array, ...] = (),
+        reader: Reader | None = None,
+    ) -> None:
+        self.config = config
+        self.spec = spec
+        self.inputs = inputs
+        self.reader = reader
+        self._order: tuple[engine.Node, ...] | None = None
+
+    if TYPE_CHECKING:  # operators add their methods when they are registered
+
+        def __getattr__(self, name: str) -> Callable[..., Array]: ...
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return open_tree, (self.config,)
+
+    @property
+    def operation(self) -> OperatorConfig | None:
+        """The config, where it is an operator's."""
+        return self.config if isinstance(self.config, OperatorConfig) else None
+
+    def describe(self) -> str:
+        """Say how messages call this array."""
+        return self.config.describe()
+
+    # What it is
+
+    @property
+    def roi(self) -> Any:
+        """Region in world units: funlib's ``Roi`` where every number is an integer, else our own."""
+        return funlib_where_integral(self.spec.roi)
+
+    @property
+    def voxel_size(self) -> Any:
+        """Per spatial axis, in world units: funlib's ``Coordinate`` where integral, else our own."""
+        return funlib_where_integral(self.spec.voxel_size)
+
+    @property
+    def offset(self) -> Any:
+        """Corner of the first voxel, in world units."""
+        return funlib_where_integral(self.spec.offset)
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names in array order."""
+        return self.spec.axes
+
+    @property
+    def dims(self) -> int:
+        """Number of spatial axes."""
+        return self.spec.dims
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self.spec.ndim
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels along every axis."""
+        return self.spec.shape
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return self.spec.box.size
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """What reads return."""
+        return self.spec.dtype
+
+    @property
+    def units(self) -> tuple[str | None, ...]:
+        """Unit of each spatial axis."""
+        return self.spec.units
+
+    @property
+    def kind(self) -> Kind:
+        """Image, labels or mask."""
+        return self.spec.kind
+
+    @property
+    def channels(self) -> tuple[str, ...] | None:
+        """Names along axis ``c``."""
+        return self.spec.channels
+
+    @property
+    def num_channels(self) -> int | None:
+        """Length of axis ``c``; ``None`` where there is none."""
+        return self.spec.num_channels
+
+    @property
+    def chunks(self) -> tuple[int, ...] | None:
+        """Chunks as stored; ``None`` for what is computed."""
+        return self.spec.chunk_shape
+
+    @property
+    def attrs(self) -> Mapping[str, Any]:
+        """Metadata of the source that nothing here interprets."""
+        return self.spec.attrs
+
+    @property
+    def writable(self) -> bool:
+        """Whether regions can be assigned to."""
+        return False
+
+    @property
+    def voxel_to_world(self) -> NDArray[np.float64]:
+        """Affine from voxel indices to world positions of voxel centres, see `ArraySpec.voxel_to_world`."""
+        return self.spec.voxel_to_world
+
+    @property
+    def world_to_voxel(self) -> NDArray[np.float64]:
+        """Inverse of `voxel_to_world`."""
+        return self.spec.world_to_voxel
+
+    # Reading
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        """Read a region (`Roi`, in world units) or a numpy-like index (integers, slices, an ellipsis).
+
+        Unlike numpy, a slice that leaves the array is an error.
+        """
+        if is_roi(key):
+            return self.read(key)
+        box, steps = index_box(key, self.shape)
+        return np.asarray(self.read_box(box)[steps])
+
+    def read(
+        self,
+        roi: RoiLike | None = None,
+        *,
+        snap: Snap | None = None,
+        pad: Pad | None = None,
+        out: NDArray[Any] | None = None,
+    ) -> NDArray[Any]:
+        """Read a region.
+
+        Parameters
+        ----------
+        roi : Roi, optional
+            In world units, one number per spatial axis; by default the whole array. The other axes are whole.
+        snap : {"grow", "shrink", "nearest"}, optional
+            How to align a region that is not on the voxel grid; by default that is an error.
+        pad : "edge", "reflect" or {"constant": value}, optional
+            What stands outside of the array; by default leaving it is an error.
+        out : ndarray, optional
+            Where to put the voxels.
+
+        Returns
+        -------
+        ndarray
+            Over all axes, in array order; it belongs to the caller.
+
+        Raises
+        ------
+        RegionError
+            The region has the wrong rank, is not on the grid, or leaves the array.
+        ReadError
+            A source cannot give its voxels.
+        """
+        try:
+            box = self.spec.box if roi is None else self.spec.roi_to_box(roi, snap=snap)
+            return self.read_box(box, pad=pad, out=out)
+        except RegionError as error:
+            error.where = error.where or self.describe()
+            raise
+
+    def read_box(
+        self, box: Box, *, pad: Pad | None = None, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Read a box of voxels over all axes; otherwise as `read`."""
+        if out is not None and (out.shape != box.shape or out.dtype != self.dtype):
+            raise RegionError(
+                "`out` does not fit the region",
+                got=f"{out.dtype} {out.shape}",
+                expected=f"{self.dtype} {box.shape}",
+                where=self.describe(),
+            )
+        if self.spec.box.contains(box):
+            return engine.read(self._nodes(), box, out)
+        if pad is None:
+            raise RegionError(
+                "region leaves the array",
+                got=self.spec.box_to_roi(box),
+                expected=f"inside {self.spec.roi}",
+                where=self.describe(),
+                hint='pass pad="edge", pad="reflect" or pad={"constant": 0} to say what stands outside',
+            )
+        data = read_padded(
+            lambda inner: engine.read(self._nodes(), inner), box, self.spec.box, self.dtype, pad
+        )
+        if out is None:
+            return data
+        out[...] = data
+        return out
+
+    def _nodes(self) -> tuple[engine.Node, ...]:
+        if self._order is None:
+            self._order = engine.consumers_first(self)
+        return self._order
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
+        """Read the whole array, as numpy asks for it."""
+        if copy is False:
+            raise ValueError("an Array holds no voxels: numpy cannot have them without a copy")
+        data = self.read()
+        return data if dtype is None else data.astype(dtype, copy=False)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    # Growing the tree
+
+    def apply(self, config_class: type[UnaryConfig], **fields: Any) -> Array:
+        """Put an operator on top of this array.
+
+        Parameters
+        ----------
+        config_class : type
+            Of an operator with one source.
+        **fields
+            Of the config.
+        """
+        return open_tree(
+            config_class(source_array_config=self.config, **fields), {self.config: self}
+        )
+
+    # Bridges
+
+    def to_dask(self, chunks: Any = None) -> Any:
+        """Give a ``dask.array.Array`` that reads its blocks from here.
+
+        Parameters
+        ----------
+        chunks : optional
+            As dask takes them; by default the stored chunks, or blocks of about a megabyte.
+        """
+        import dask.array as da  # heavy
+
+        return da.from_array(  # type: ignore[no-untyped-call]  # dask
+            self,
+            chunks=chunks or block_shape(self.spec),
+            meta=np.empty((0,) * self.ndim, self.dtype),
+            name=False,
+        )
+
+    def to_xarray(self) -> Any:
+        """Give a lazy ``xarray.DataArray`` with the world positions of voxel centres as coordinates."""
+        try:
+            import xarray as xr  # an extra
+        except ImportError as error:
+            raise MissingExtraError(
+                "xarray is not installed",
+                hint="pip install 'dacapo_like[xarray]'",
+                where=self.describe(),
+            ) from error
+        spec = self.spec
+        coords: dict[str, list[Any]] = {
+            axis: [float(start + size * i + size / Coordinate(2)[0]) for i in range(n)]
+            for axis, start, size, n in zip(
+                spec.spatial_axes, spec.offset, spec.voxel_size, spec.spatial_shape, strict=True
+            )
+        }
+        if "c" in spec.axes:
+            coords["c"] = list(spec.channel_names)
+        return xr.DataArray(self.to_dask(), dims=spec.axes, coords=coords, name=self.config.name)
+
+    def __repr__(self) -> str:
+        return f"<Array {self.describe()}: {describe_spec(self.spec)}>"
+
+    def _repr_html_(self) -> str:
+        from html import escape  # notebooks only
+
+        rows = {
+            "axes": " ".join(f"{axis} {n}" for axis, n in zip(self.axes, self.shape, strict=True)),
+            "dtype": f"{self.dtype.name} ({self.kind})",
+            "voxel size": f"{self.spec.voxel_size} {self.spec.describe_unit()}",
+            "ROI": str(self.spec.roi),
+            "channels": ", ".join(self.spec.channel_names),
+        }
+        body = "".join(
+            f"<tr><th>{key}</th><td>{escape(value)}</td></tr>"
+            for key, value in rows.items()
+            if value
+        )
+        return f"<table><caption>{escape(self.describe())}</caption>{body}</table>"
+
+
+def block_shape(spec: ArraySpec, target_bytes: int = 2**20) -> tuple[int, ...]:
+    """Choose blocks for an array: the stored chunks, else cubes of about `target_bytes`, one per leading index.
+
+    Examples
+    --------
+    >>> from dacapo_like.spec import from_shape
+    >>> block_shape(from_shape((3, 500, 500, 500), "float32", axes="czyx"))
+    (1, 64, 64, 64)
+    """
+    if spec.chunk_shape is not None:
+        return spec.chunk_shape
+    voxels = max(target_bytes // spec.dtype.itemsize, 1)
+    edge = 1 << int(np.log2(voxels) / max(spec.dims, 1))
+    return (1,) * len(spec.leading_axes) + tuple(min(n, edge) for n in spec.spatial_shape)
+
+
+def open_tree(config: ArrayConfig, known: Mapping[ArrayConfig, Array] | None = None) -> Array:
+    """Open a tree; equal configs in it become one array.
+
+    Parameters
+    ----------
+    config : ArrayConfig
+        The root.
+    known : mapping, optional
+        Arrays that are open already.
+
+    Raises
+    ------
+    DacapoLikeError
+        The first node that cannot be opened; ``where`` says which.
+    """
+    opened = dict(known or {})
+    stack = [config]
+    while stack:
+        node = stack[-1]
+        children = [child for _, child in node.children()]
+        missing = [child for child in children if child not in opened]
+        if node in opened:
+            stack.pop()
+        elif missing:
+            stack.extend(missing)
+        else:
+            opened[node] = open_node(node, [opened[child] for child in children])
+    return opened[config]
+
+
+def open_node(config: ArrayConfig, inputs: Sequence[Array]) -> Array:
+    """Open one node whose inputs are open; an error says which node it was."""
+    try:
+        return config.opened(*inputs)
+    except DacapoLikeError as error:
+        error.where = error.where or config.describe()
+        raise
+
+
+__all__ = [
+    "Array",
+    "ArrayConfig",
+    "Block",
+    "Named",
+    "OperatorConfig",
+    "Reader",
+    "Roi",
+    "SourceConfig",
+    "UnaryConfig",
+    "about",
+    "as_named",
+    "block_shape",
+    "document_key",
+    "open_node",
+    "open_tree",
+]

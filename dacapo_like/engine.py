@@ -1,0 +1,262 @@
+"""How a box of a tree is read: plan downwards, read each source once, compute upwards.
+
+The engine knows nodes only through `Node`, so it stands below `core` and `Array` may call it. Nothing here grows with the
+size of a volume: a plan holds one entry per node and box.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.errors import DacapoLikeError, ReadError
+from dacapo_like.geometry import Box
+from dacapo_like.spec import ArraySpec
+
+Voxels: TypeAlias = NDArray[Any]
+
+
+class Block(NamedTuple):
+    """Voxels of one input of an operator.
+
+    Attributes
+    ----------
+    data : ndarray or None
+        Of shape ``box.shape``; ``None`` where the operator did not ask for them. Never to be changed.
+    box : Box or None
+        Which voxels of the input they are.
+    spec : ArraySpec
+        Of the input.
+    """
+
+    data: Any
+    box: Box | None
+    spec: ArraySpec
+
+
+class Operation(Protocol):
+    """What an operator does with boxes and blocks."""
+
+    def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
+        """Give the box of each input that a box of the output is made of; ``None``: not read."""
+        ...
+
+    def compute(self, box: Box, *blocks: Block, out: Voxels | None = None) -> Voxels:
+        """Make a box of the output."""
+        ...
+
+
+class Reads(Protocol):
+    """What a source does."""
+
+    def start(self, box: Box, out: Voxels | None = None) -> Callable[[], Voxels]:
+        """Begin to read a box; the function that is returned waits for it."""
+        ...
+
+
+class Node(Protocol):
+    """A node of an opened tree."""
+
+    @property
+    def spec(self) -> ArraySpec:
+        """What the node is."""
+        ...
+
+    @property
+    def inputs(self) -> Sequence[Node]:
+        """Nodes below."""
+        ...
+
+    @property
+    def reader(self) -> Reads | None:
+        """For a source."""
+        ...
+
+    @property
+    def operation(self) -> Operation | None:
+        """For an operator."""
+        ...
+
+    def describe(self) -> str:
+        """How an error calls the node."""
+        ...
+
+
+class Step(NamedTuple):
+    """One entry of a plan: a box of a node, and the boxes of its inputs that it needs."""
+
+    node: Node
+    box: Box
+    needs: tuple[Box | None, ...]
+
+
+def consumers_first(root: Node) -> tuple[Node, ...]:
+    """Give every node of a tree once, each behind all nodes that consume it."""
+    finished: list[Node] = []
+    seen: set[int] = {id(root)}
+    stack = [(root, iter(root.inputs))]
+    while stack:
+        node, rest = stack[-1]
+        below = next((item for item in rest if id(item) not in seen), None)
+        if below is None:
+            finished.append(node)
+            stack.pop()
+        else:
+            seen.add(id(below))
+            stack.append((below, iter(below.inputs)))
+    return tuple(reversed(finished))
+
+
+def merge_boxes(boxes: Iterable[Box]) -> list[Box]:
+    """Join boxes where reading them together costs no more than reading them apart.
+
+    Examples
+    --------
+    >>> merge_boxes([Box((0,), (4,)), Box((2,), (4,)), Box((90,), (1,))])
+    [Box(offset=(0,), shape=(6,)), Box(offset=(90,), shape=(1,))]
+    """
+    merged: list[Box] = []
+    for new in boxes:
+        box = new
+        joined = True
+        while joined:
+            joined = False
+            for i, other in enumerate(merged):
+                hull = box.union(other)
+                if hull.size <= box.size + other.size:
+                    box = hull
+                    del merged[i]
+                    joined = True
+                    break
+        merged.append(box)
+    return merged
+
+
+def make_plan(order: Sequence[Node], box: Box) -> list[Step]:
+    """Find the boxes that every node must give, consumers first.
+
+    Parameters
+    ----------
+    order : sequence of Node
+        As `consumers_first` gives it; the first is the root.
+    box : Box
+        Of the root; not empty.
+    """
+    wanted: dict[int, list[Box]] = {id(order[0]): [box]}
+    plan = []
+    for node in order:
+        for part in merge_boxes(wanted.pop(id(node), ())):
+            needs: tuple[Box | None, ...] = ()
+            if node.operation is not None:
+                needs = node.operation.needs(part, *(below.spec for below in node.inputs))
+                for below, need in zip(node.inputs, needs, strict=True):
+                    if need is not None:
+                        wanted.setdefault(id(below), []).append(need)
+            plan.append(Step(node, part, needs))
+    return plan
+
+
+class _Blocks:
+    """Blocks that were read or computed and that somebody still needs."""
+
+    def __init__(self, plan: Sequence[Step]) -> None:
+        self._held: dict[int, list[tuple[Box, Voxels]]] = {}
+        self._uses: dict[int, int] = {}
+        for step in plan:
+            for below, need in zip(step.node.inputs, step.needs, strict=False):
+                if need is not None:
+                    self._uses[id(below)] = self._uses.get(id(below), 0) + 1
+
+    def put(self, step: Step, data: Voxels) -> None:
+        if self._uses.get(id(step.node), 0) > 1:
+            data.setflags(
+                write=False
+            )  # shared: an operator that writes into its input must fail, not spoil the others
+        self._held.setdefault(id(step.node), []).append((step.box, data))
+
+    def take(self, node: Node, box: Box | None) -> Block:
+        if box is None:
+            return Block(None, None, node.spec)
+        held = self._held[id(node)]
+        outer, data = next(pair for pair in held if pair[0].contains(box))
+        self._uses[id(node)] -= 1
+        if not self._uses[id(node)]:
+            del self._held[id(node)]
+        return Block(data if outer == box else data[box.slices_in(outer)], box, node.spec)
+
+
+def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
+    """Read a box of a tree.
+
+    Parameters
+    ----------
+    order : sequence of Node
+        As `consumers_first` gives it; the first is the root.
+    box : Box
+        Inside the root.
+    out : ndarray, optional
+        Where to put the voxels; of the box's shape and the root's dtype.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array that belongs to the caller.
+
+    Raises
+    ------
+    ReadError
+        A source cannot give its voxels.
+    """
+    root = order[0]
+    if box.size == 0:
+        return np.empty(box.shape, root.spec.dtype) if out is None else out
+    plan = make_plan(order, box)
+    reads = {
+        index: _start(step, out if step.node is root else None)
+        for index, step in enumerate(plan)
+        if step.node.reader is not None
+    }
+    blocks = _Blocks(plan)
+    for index in reversed(range(len(plan))):
+        step = plan[index]
+        target = out if step.node is root else None
+        data = reads.pop(index)() if index in reads else _compute(step, blocks, target)
+        _check(step, data)
+        if step.node is not root:
+            blocks.put(step, data)
+    if out is not None and data is not out:
+        np.copyto(out, data)
+        return out
+    return data if data.flags.writeable else data.copy()
+
+
+def _start(step: Step, out: Voxels | None) -> Callable[[], Voxels]:
+    assert step.node.reader is not None  # noqa: S101  # chosen by the caller
+    return step.node.reader.start(step.box, out)
+
+
+def _compute(step: Step, blocks: _Blocks, out: Voxels | None) -> Voxels:
+    operation = step.node.operation
+    assert operation is not None  # noqa: S101  # a node is a source or an operator
+    inputs = [
+        blocks.take(below, need) for below, need in zip(step.node.inputs, step.needs, strict=True)
+    ]
+    try:
+        return operation.compute(step.box, *inputs, out=out)
+    except DacapoLikeError as error:
+        if error.where is None:
+            error.where = f"{step.node.describe()}, {step.node.spec.box_to_roi(step.box)}"
+        raise
+
+
+def _check(step: Step, data: Voxels) -> None:
+    if data.shape != step.box.shape or data.dtype != step.node.spec.dtype:
+        raise ReadError(
+            "a read gave other voxels than were declared",
+            got=f"{data.dtype} {data.shape}",
+            expected=f"{step.node.spec.dtype} {step.box.shape}",
+            where=step.node.describe(),
+        )

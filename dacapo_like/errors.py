@@ -1,0 +1,238 @@
+"""What can go wrong, said so that it can be mended.
+
+Every error of this package says *what* is wrong, what it *got*, what was *expected*, *where*, and a *hint* for mending it.
+The parts are attributes, so that ``verify`` can report them without parsing messages.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import TYPE_CHECKING, Any, Literal
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Severity = Literal["error", "warning"]
+KeyPath = tuple[str | int, ...]
+
+
+class DacapoLikeError(Exception):
+    """Base of all errors that this package raises on purpose.
+
+    Parameters
+    ----------
+    what : str
+        One sentence: what is wrong.
+    got, expected : Any, optional
+        What was met and what would have been right; shown with ``str``.
+    where : str, optional
+        File, array or region that the error is about.
+    hint : str, optional
+        How to mend it.
+    key : tuple of (str or int), optional
+        Key path inside the config that the error is about, relative to that config.
+    code : str, optional
+        Stable code such as ``DL201``; by default the class's own.
+
+    Examples
+    --------
+    >>> print(SpecError("the region leaves the array", got=12, expected="at most 10", hint="pass pad="))
+    the region leaves the array (got 12; expected at most 10). Hint: pass pad=
+    """
+
+    code = "DL200"
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        got: Any = None,
+        expected: Any = None,
+        where: str | None = None,
+        hint: str | None = None,
+        key: KeyPath = (),
+        code: str | None = None,
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.got = None if got is None else str(got)
+        self.expected = None if expected is None else str(expected)
+        self.where = where
+        self.hint = hint
+        self.key = key
+        if code is not None:
+            self.code = code
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.what,), dict(self.__dict__)
+
+    @property
+    def message(self) -> str:
+        """The error without its hint and place, on one line."""
+        parts = []
+        if self.got is not None:
+            parts.append(f"got {self.got}")
+        if self.expected is not None:
+            parts.append(f"expected {self.expected}")
+        return f"{self.what} ({'; '.join(parts)})" if parts else self.what
+
+    def __str__(self) -> str:
+        place = f"{self.where}: " if self.where else ""
+        hint = f". Hint: {self.hint}" if self.hint else ""
+        return f"{place}{self.message}{hint}"
+
+
+class DocumentError(DacapoLikeError):
+    """A document cannot be read as YAML, TOML or JSON (``DL0xx``).
+
+    Parameters
+    ----------
+    line, column : int, optional
+        Place in the document, counted from 1.
+    """
+
+    code = "DL001"
+
+    def __init__(
+        self, what: str, *, line: int | None = None, column: int | None = None, **parts: Any
+    ) -> None:
+        super().__init__(what, **parts)
+        self.line = line
+        self.column = column
+
+
+class ConfigError(DacapoLikeError, ValueError):
+    """A value of a config is not one that the config allows (``DL1xx``)."""
+
+    code = "DL110"
+
+
+class SpecError(DacapoLikeError, ValueError):
+    """An array cannot be derived from its inputs: grids, axes or dtypes do not fit (``DL2xx``)."""
+
+    code = "DL210"
+
+
+class RegionError(DacapoLikeError, IndexError):
+    """A region that was asked for is not on the grid, leaves the array, or has the wrong rank."""
+
+    code = "DL220"
+
+
+class SourceError(DacapoLikeError, OSError):
+    """A file or server cannot be opened or understood."""
+
+    code = "DL201"
+
+
+class ReadError(SourceError):
+    """Voxels cannot be read: a short, corrupt or missing chunk."""
+
+    code = "DL301"
+
+
+class MissingExtraError(DacapoLikeError, ImportError):
+    """A package that this array needs is not installed; the hint names the extra."""
+
+    code = "DL290"
+
+
+class InvalidDocumentError(DacapoLikeError):
+    """A document has problems; all of them are in ``problems``.
+
+    Parameters
+    ----------
+    what : str
+        One sentence.
+    problems : iterable of Problem
+        Every problem that was found.
+    """
+
+    code = "DL100"
+
+    def __init__(self, what: str, *, problems: Iterable[Problem] = (), **parts: Any) -> None:
+        super().__init__(what, **parts)
+        self.problems = tuple(problems)
+
+    def __str__(self) -> str:
+        return "\n".join([super().__str__(), *(f"  {problem}" for problem in self.problems)])
+
+
+@attrs.frozen(kw_only=True)
+class Problem:
+    """One finding of ``verify``.
+
+    Attributes
+    ----------
+    path : str or None
+        The document; ``None`` for a mapping or config in memory.
+    line, column : int or None
+        Place in the document, counted from 1.
+    key : str
+        Key path, for example ``arrays.mito.groupings``.
+    code : str
+        Stable code, see the reference of codes.
+    severity : {"error", "warning"}
+        Only errors make a document invalid.
+    message : str
+        What is wrong, what was met and what was expected.
+    hint : str or None
+        How to mend it.
+    """
+
+    path: str | None = None
+    line: int | None = None
+    column: int | None = None
+    key: str = ""
+    code: str
+    severity: Severity = "error"
+    message: str
+    hint: str | None = None
+
+    def __str__(self) -> str:
+        place = ":".join(
+            str(part) for part in (self.path, self.line, self.column) if part is not None
+        )
+        key = f" [{self.key}]" if self.key else ""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{place or '<config>'}: {self.severity} {self.code}{key}: {self.message}{hint}"
+
+
+@attrs.frozen(kw_only=True)
+class Remark:
+    """A warning about a config that opens but may not be what its author meant."""
+
+    code: str
+    message: str
+    hint: str | None = None
+    key: KeyPath = ()
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str | None:
+    """Suggest the known word nearest to a mistyped one.
+
+    Examples
+    --------
+    >>> did_you_mean("binarise", ["binarize", "crop"])
+    "did you mean 'binarize'?"
+    >>> did_you_mean("zzz", ["binarize"]) is None
+    True
+    """
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f"did you mean '{near[0]}'?" if near else None
+
+
+def format_key(key: Iterable[str | int]) -> str:
+    """Write a key path as people read it.
+
+    Examples
+    --------
+    >>> format_key(("arrays", "mito", "sources", 2))
+    'arrays.mito.sources[2]'
+    """
+    text = ""
+    for part in key:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text

@@ -1,0 +1,145 @@
+"""Experiments: the arrays of one document by name, opened when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig, Split
+from dacapo_like.config.loading import load_config
+from dacapo_like.core import Array, ArrayConfig, open_tree
+from dacapo_like.errors import ConfigError, did_you_mean
+
+
+class OpenedArrays(Mapping[str, Array]):
+    """Arrays by name; each is opened once, when it is first asked for."""
+
+    def __init__(self, configs: Mapping[str, ArrayConfig]) -> None:
+        self._configs = configs
+        self._opened: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._configs:
+            raise no_such_array(name, self._configs)
+        if name not in self._opened:
+            self._opened[name] = open_tree(
+                self._configs[name], {array.config: array for array in self._opened.values()}
+            )
+        return self._opened[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._configs
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._configs)
+
+    def __len__(self) -> int:
+        return len(self._configs)
+
+
+class Experiment:
+    """Arrays and datasets of one document.
+
+    Attributes
+    ----------
+    config : ExperimentConfig
+        As data.
+    """
+
+    def __init__(self, config: ExperimentConfig) -> None:
+        self.config = config
+
+    @cached_property
+    def arrays(self) -> OpenedArrays:
+        """The arrays by name; each is opened when it is first asked for."""
+        return OpenedArrays(self.config.arrays)
+
+    def datasets(self, *, split: Split | None = None) -> tuple[DatasetConfig, ...]:
+        """Give the datasets, or those of one split."""
+        return tuple(dataset for dataset in self.config.datasets if split in (None, dataset.split))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Experiment) and self.config == other.config
+
+    def __hash__(self) -> int:
+        return hash(self.config)
+
+    def __repr__(self) -> str:
+        return (
+            f"<Experiment: arrays {', '.join(self.arrays)}; {len(self.config.datasets)} datasets>"
+        )
+
+
+def no_such_array(name: str, known: Mapping[str, Any]) -> ConfigError:
+    """Make the error for a name that is not in a document."""
+    return ConfigError(
+        "no array of this name",
+        got=repr(name),
+        expected=f"one of {', '.join(known)}",
+        hint=did_you_mean(name, known),
+        code="DL107",
+    )
+
+
+def load(target: str | Path | Mapping[str, Any]) -> ArrayConfig | Experiment:
+    """Read a document: one array, or an experiment of several. No data is opened.
+
+    Parameters
+    ----------
+    target : path or mapping
+        A YAML, TOML or JSON document, or the plain data of one.
+
+    Raises
+    ------
+    DocumentError
+        It cannot be read.
+    InvalidDocumentError
+        It is not what the language says; all problems are in ``problems``.
+    """
+    config = load_config(target)
+    return Experiment(config) if isinstance(config, ExperimentConfig) else config
+
+
+def open_array(
+    target: str | Path | Mapping[str, Any] | ArrayConfig | Experiment, name: str | None = None
+) -> Array:
+    """Open an array of a document, mapping or config: headers are read, no voxels.
+
+    Parameters
+    ----------
+    target : path, mapping, ArrayConfig or Experiment
+        What describes it.
+    name : str, optional
+        Which array of an experiment; not needed where there is only one.
+
+    Raises
+    ------
+    DocumentError, InvalidDocumentError
+        As `load`.
+    ConfigError
+        There is no such array, or several and no name.
+    SourceError, SpecError
+        The tree cannot be opened.
+
+    Examples
+    --------
+    >>> import numpy as np, dacapo_like
+    >>> raw = dacapo_like.from_numpy(np.eye(4))
+    >>> open_array(dacapo_like.OnesArrayConfig(source_array_config=raw.config)).shape
+    (4, 4)
+    """
+    config = load(target) if isinstance(target, (str, Path, Mapping)) else target
+    if isinstance(config, ArrayConfig):
+        if name not in (None, config.name):
+            raise no_such_array(str(name), {config.name or "the only one": config})
+        return config.array()
+    if name is None:
+        if len(config.arrays) != 1:
+            raise ConfigError(
+                "several arrays to choose from",
+                expected=f"a name: one of {', '.join(config.arrays)}",
+            )
+        name = next(iter(config.arrays))
+    return config.arrays[name]

@@ -1,0 +1,1 @@
+"""Pure functions from ndarray to ndarray: no config, no I/O."""

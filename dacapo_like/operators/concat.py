@@ -1,0 +1,245 @@
+"""Concat: arrays on one grid as channels of one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.core import (
+    Array,
+    ArrayConfig,
+    Block,
+    Named,
+    OperatorConfig,
+    about,
+    as_named,
+    open_tree,
+)
+from dacapo_like.errors import ConfigError, Remark, SpecError, did_you_mean
+from dacapo_like.geometry import Box, box_between
+from dacapo_like.registry import array_method, register
+from dacapo_like.spec import ArraySpec, CommonGrid, common_grid
+
+
+class _Part(NamedTuple):
+    """Channels of the output, and the input that gives them; ``None``: zeros."""
+
+    name: str
+    input: int | None
+    start: int
+    stop: int
+
+
+def _channel_names(value: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(name) for name in value)
+
+
+@register("concat")
+@attrs.frozen(kw_only=True, cache_hash=True)
+class ConcatArrayConfig(OperatorConfig):
+    """A leading channel axis made of several arrays, on the region that all of them cover.
+
+    A source with channels of its own gives all of them, named ``channel.subchannel``.
+    """
+
+    channels: tuple[str, ...] = attrs.field(
+        converter=_channel_names, metadata=about("Names, in the order of the output's channels.")
+    )
+    source_array_configs: Named[ArrayConfig] = attrs.field(
+        converter=as_named, metadata=about("The array of each channel, by name.", key="sources")
+    )
+    default_config: ArrayConfig | None = attrs.field(
+        default=None,
+        metadata=about("The array of the channels that have none in `sources`; by default zeros."),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        unused = [name for name in self.source_array_configs if name not in self.channels]
+        if unused:
+            raise ConfigError(
+                "a source that is no channel",
+                got=unused[0],
+                expected=f"one of {', '.join(self.channels)}",
+                hint=did_you_mean(unused[0], self.channels),
+                key=("sources", unused[0]),
+            )
+        if len(set(self.channels)) != len(self.channels):
+            raise ConfigError(
+                "channels repeat", got=self.channels, expected="every name once", key=("channels",)
+            )
+        if not self.children():
+            raise ConfigError(
+                "nothing to concatenate", expected="at least one source", key=("sources",)
+            )
+
+    def derive(self, *inputs: ArraySpec) -> ArraySpec:
+        """Put the channels of all inputs in front of the common grid."""
+        rest = self._same_leading_axes(inputs)
+        grid = self._grid(inputs)
+        parts = self._parts(inputs)
+        kinds = {spec.kind for spec in inputs}
+        return grid.spec.replace(
+            axes=("c", *rest, *grid.spec.spatial_axes),
+            shape=(parts[-1].stop, *_lengths(inputs[0], rest), *grid.spec.spatial_shape),
+            dtype=_promoted(inputs),
+            channels=tuple(name for part in parts for name in self._names(part, inputs)),
+            kind=kinds.pop() if len(kinds) == 1 else "image",
+            chunk_shape=None,
+        )
+
+    def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
+        """Ask each input for its share; not at all where no channel of it is wanted."""
+        grid = self._grid(inputs)
+        needs: list[Box | None] = [None] * len(inputs)
+        for part, low, high in self._wanted(box, inputs):
+            if part.input is not None:
+                need = self._input_box(part, low, high, box, inputs, grid)
+                before = needs[part.input]
+                needs[part.input] = need if before is None else before.union(need)
+        return tuple(needs)
+
+    def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Copy each share into its channels."""
+        inputs = [block.spec for block in blocks]
+        grid = self._grid(inputs)
+        result = np.empty(box.shape, _promoted(inputs)) if out is None else out
+        for part, low, high in self._wanted(box, inputs):
+            target = result[low - box.offset[0] : high - box.offset[0]]
+            if part.input is None:
+                target[...] = 0
+                continue
+            block = blocks[part.input]
+            share = block.data[
+                self._input_box(part, low, high, box, inputs, grid).slices_in(block.box)
+            ]
+            if "c" in block.spec.axes:
+                np.copyto(target, np.moveaxis(share, block.spec.axes.index("c"), 0))
+            else:
+                np.copyto(target[0], share)
+        return result
+
+    def remarks(self, *inputs: ArraySpec) -> Iterator[Remark]:
+        """Say where units are unknown for some of the inputs only."""
+        if len({None in spec.units for spec in inputs}) > 1:
+            yield Remark(
+                code="DL402",
+                message="units are known for some of the sources only: the numbers are taken to mean the same",
+                hint="give `units` on the sources that lack them",
+                key=("sources",),
+            )
+
+    def _input_names(self) -> list[str]:
+        return [
+            ".".join(str(part) for part in key[1:]) or str(key[0]) for key, _ in self.children()
+        ]
+
+    def _grid(self, inputs: Sequence[ArraySpec]) -> CommonGrid:
+        return common_grid(inputs, self._input_names())
+
+    def _same_leading_axes(self, inputs: Sequence[ArraySpec]) -> tuple[str, ...]:
+        first = tuple(axis for axis in inputs[0].leading_axes if axis != "c")
+        for spec, name in zip(inputs, self._input_names(), strict=True):
+            rest = tuple(axis for axis in spec.leading_axes if axis != "c")
+            if rest != first or _lengths(spec, rest) != _lengths(inputs[0], first):
+                raise SpecError(
+                    "arrays with different leading axes",
+                    got=f"{name} has {' '.join(spec.axes)} of shape {spec.shape}",
+                    expected=f"{' '.join(inputs[0].axes)} of shape {inputs[0].shape}, but for channels and space",
+                    key=("sources",),
+                )
+        return first
+
+    def _parts(self, inputs: Sequence[ArraySpec]) -> list[_Part]:
+        """Give the share of every channel name, in order."""
+        order = {name: i for i, name in enumerate(self.source_array_configs)}
+        default = len(order) if self.default_config is not None else None
+        parts, start = [], 0
+        for name in self.channels:
+            index = order.get(name, default)
+            count = 1 if index is None else (inputs[index].num_channels or 1)
+            parts.append(_Part(name, index, start, start + count))
+            start += count
+        return parts
+
+    def _wanted(self, box: Box, inputs: Sequence[ArraySpec]) -> Iterator[tuple[_Part, int, int]]:
+        """Give the parts that a box touches, with the first channel of the output and the one behind the last."""
+        for part in self._parts(inputs):
+            low, high = max(part.start, box.offset[0]), min(part.stop, box.end[0])
+            if low < high:
+                yield part, low, high
+
+    def _input_box(
+        self,
+        part: _Part,
+        low: int,
+        high: int,
+        box: Box,
+        inputs: Sequence[ArraySpec],
+        grid: CommonGrid,
+    ) -> Box:
+        """Give the box, in the input of a part, of channels `low` to `high` of the output."""
+        assert part.input is not None  # noqa: S101  # zeros have no input
+        spec = inputs[part.input]
+        inner = grid.box_in(part.input, Box(box.offset[1:], box.shape[1:]))
+        if "c" not in spec.axes:
+            return inner
+        c = spec.axes.index("c")
+        return box_between(
+            (*inner.offset[:c], low - part.start, *inner.offset[c:]),
+            (*inner.end[:c], high - part.start, *inner.end[c:]),
+        )
+
+    @staticmethod
+    def _names(part: _Part, inputs: Sequence[ArraySpec]) -> list[str]:
+        if part.stop - part.start == 1 or part.input is None:
+            return [part.name]
+        return [f"{part.name}.{name}" for name in inputs[part.input].channel_names]
+
+
+def _lengths(spec: ArraySpec, axes: Sequence[str]) -> tuple[int, ...]:
+    return tuple(spec.shape[spec.axes.index(axis)] for axis in axes)
+
+
+def _promoted(inputs: Sequence[ArraySpec]) -> np.dtype[Any]:
+    dtype: np.dtype[Any] = np.result_type(*(spec.dtype for spec in inputs))
+    if dtype.kind == "f" and all(spec.dtype.kind in "biu" for spec in inputs):
+        raise SpecError(
+            "no integer dtype holds all sources",
+            got=", ".join(spec.dtype.name for spec in inputs),
+            expected="dtypes that combine without becoming floats",
+            key=("sources",),
+        )
+    return dtype
+
+
+@array_method
+def concat(
+    array: Array,
+    others: Mapping[str, Array],
+    *,
+    name: str = "0",
+    channels: Sequence[str] | None = None,
+) -> Array:
+    """Put an array and others into channels of one, see `ConcatArrayConfig`.
+
+    Parameters
+    ----------
+    array : Array
+        Becomes the channel called `name`.
+    others : mapping of str to Array
+        By channel name.
+    name : str
+        Of the first channel.
+    channels : sequence of str, optional
+        Order of the channels; by default `name`, then the others.
+    """
+    arrays = {name: array, **others}
+    config = ConcatArrayConfig(
+        channels=tuple(channels or arrays),
+        source_array_configs={key: value.config for key, value in arrays.items()},
+    )
+    return open_tree(config, {value.config: value for value in arrays.values()})

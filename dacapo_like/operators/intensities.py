@@ -1,0 +1,67 @@
+"""Intensities: scale voxels linearly so that a given range becomes 0 to 1."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.core import Array, Block, UnaryConfig, about
+from dacapo_like.errors import ConfigError
+from dacapo_like.geometry import Box
+from dacapo_like.registry import array_method, register
+from dacapo_like.spec import ArraySpec
+
+_EXACT_IN_FLOAT32 = frozenset({"bool", "int8", "uint8", "int16", "uint16", "float16", "float32"})
+
+
+@register("intensities")
+@attrs.frozen(kw_only=True, cache_hash=True)
+class IntensitiesArrayConfig(UnaryConfig):
+    """``(x - min) / (max - min)`` as float32."""
+
+    min: float = attrs.field(converter=float, metadata=about("The value that becomes 0."))
+    max: float = attrs.field(converter=float, metadata=about("The value that becomes 1."))
+    clip: bool = attrs.field(
+        default=False, metadata=about("Whether values outside the range become 0 and 1.")
+    )
+
+    def __attrs_post_init__(self) -> None:
+        if not (np.isfinite(self.min) and np.isfinite(self.max)):
+            raise ConfigError(
+                "range is not finite", got=f"{self.min} to {self.max}", expected="finite numbers"
+            )
+        if self.min == self.max:
+            raise ConfigError(
+                "`min` and `max` are equal",
+                got=self.max,
+                expected=f"a number other than {self.min}",
+                key=("max",),
+            )
+
+    def derive(self, *inputs: ArraySpec) -> ArraySpec:
+        """Keep the grid; voxels become float32."""
+        return inputs[0].replace(dtype=np.float32, kind="image")
+
+    def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:  # noqa: ARG002  # pointwise
+        """Ask for the same box."""
+        return (box,)
+
+    def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Scale; in float64 where float32 cannot hold the source's values."""
+        data = blocks[0].data
+        work = np.dtype(np.float32 if data.dtype.name in _EXACT_IN_FLOAT32 else np.float64)
+        result = out if out is not None and work == np.float32 else np.empty(box.shape, work)
+        np.subtract(data, work.type(self.min), out=result, dtype=work)
+        result /= work.type(self.max - self.min)
+        if self.clip:
+            np.clip(result, 0, 1, out=result)
+        return result.astype(np.float32, copy=False)
+
+
+@array_method
+def intensities(array: Array, *, min: float, max: float, clip: bool = False) -> Array:  # noqa: A002  # the fields' names
+    """Scale voxels so that `min` becomes 0 and `max` becomes 1, see `IntensitiesArrayConfig`."""
+    return array.apply(IntensitiesArrayConfig, min=min, max=max, clip=clip)

@@ -1,0 +1,102 @@
+"""Reading boxes that leave their array: what stands outside is asked for explicitly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.errors import ConfigError
+from dacapo_like.geometry import Box, box_between
+
+Pad: TypeAlias = "str | Mapping[str, Any]"
+ReadBox: TypeAlias = "Callable[[Box], NDArray[Any]]"
+
+
+def read_padded(
+    read: ReadBox, box: Box, bounds: Box, dtype: np.dtype[Any], pad: Pad
+) -> NDArray[Any]:
+    """Read a box that may leave the array.
+
+    Parameters
+    ----------
+    read : callable
+        Reads a box that lies inside `bounds`.
+    box, bounds : Box
+        What is asked for, and all there is.
+    dtype : numpy.dtype
+        Of the array.
+    pad : "edge", "reflect" or {"constant": value}
+        As ``numpy.pad`` means them; ``reflect`` does not repeat the border voxel.
+
+    Returns
+    -------
+    ndarray
+        Of shape ``box.shape``.
+
+    Raises
+    ------
+    ConfigError
+        `pad` is none of these, or the constant does not fit the dtype.
+    """
+    if isinstance(pad, Mapping) and set(pad) == {"constant"}:
+        data = np.full(box.shape, fitting_value(pad["constant"], dtype), dtype)
+        inside = box.intersect(bounds)
+        if inside.size:
+            data[inside.slices_in(box)] = read(inside)
+        return data
+    if pad not in ("edge", "reflect"):
+        raise ConfigError(
+            "unknown way to pad", got=repr(pad), expected='"edge", "reflect" or {"constant": value}'
+        )
+    fold = _reflect if pad == "reflect" else _clamp
+    indices = [
+        fold(np.arange(o, o + s), n)
+        for o, s, n in zip(box.offset, box.shape, bounds.shape, strict=True)
+    ]
+    data = read(box_between((int(i.min()) for i in indices), (int(i.max()) + 1 for i in indices)))
+    for axis, index in enumerate(indices):
+        if index.size != data.shape[axis] or np.any(np.diff(index) != 1):
+            data = np.take(data, index - index.min(), axis=axis)
+    return data
+
+
+def _clamp(index: NDArray[Any], n: int) -> NDArray[Any]:
+    return np.asarray(np.clip(index, 0, n - 1))
+
+
+def _reflect(index: NDArray[Any], n: int) -> NDArray[Any]:
+    if n == 1:
+        return np.zeros_like(index)
+    folded = np.mod(index, 2 * (n - 1))
+    return np.asarray(np.minimum(folded, 2 * (n - 1) - folded))
+
+
+def fitting_value(value: Any, dtype: np.dtype[Any]) -> Any:
+    """Give a value as a scalar of a dtype, or refuse it.
+
+    Raises
+    ------
+    ConfigError
+        The dtype cannot hold the value: a fraction in integers, a number out of range.
+
+    Examples
+    --------
+    >>> fitting_value(4, np.dtype("uint8"))
+    np.uint8(4)
+    """
+    fits = isinstance(value, (bool, int, float, np.generic))
+    if fits and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        fits = value == value // 1 and limits.min <= value <= limits.max
+    elif fits and dtype.kind == "b":
+        fits = value in (0, 1)
+    elif fits and dtype.kind == "f":
+        fits = bool(np.isinf(value) or np.isnan(value) or abs(value) <= np.finfo(dtype).max)
+    if not fits:
+        raise ConfigError(
+            "a value that the dtype cannot hold", got=value, expected=f"a value of {dtype.name}"
+        )
+    return dtype.type(int(value) if dtype.kind in "iu" else value)

@@ -1,0 +1,338 @@
+"""From what a container stores to the order of axes that every array has: time and channels first, then space.
+
+Shared by the sources: which attributes name axes, voxel size, offset and units, what the config overrides, which channels
+are selected, and where a box of the array lies in the stored array.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.errors import SourceError, SpecError, did_you_mean
+from dacapo_like.geometry import Box, Coordinate, box_between
+from dacapo_like.spec import Anchor, ArraySpec, Directions, Kind, infer_kind, is_leading_axis
+
+_AXIS_NAMES = {"time": "t", "sample": "s", "channel": "c", "channels": "c"}
+
+
+class GridOptions(Protocol):
+    """Fields of a source's config that override what its file says, or say what it does not."""
+
+    axes: tuple[str, ...] | None
+    voxel_size: Coordinate | None
+    offset: Coordinate | None
+    units: str | tuple[str | None, ...] | None
+    channels: tuple[int | str, ...] | None
+    kind: Kind | None
+
+
+@attrs.frozen(kw_only=True)
+class Stored:
+    """What a container says of a stored array; ``None`` where it says nothing.
+
+    `axes` are in stored order; `voxel_size`, `offset` (of the first voxel's corner), `units` and `directions` have one entry
+    per spatial axis, in stored order.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    chunk_shape: tuple[int, ...] | None = None
+    axes: tuple[str, ...] | None = None
+    voxel_size: Coordinate | None = None
+    offset: Coordinate | None = None
+    units: tuple[str | None, ...] | None = None
+    channels: tuple[str, ...] | None = None
+    kind: Kind | None = None
+    directions: Directions | None = None
+    anchor: Anchor = "center"
+    attrs: Mapping[str, Any] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Layout:
+    """Where the voxels of an array lie in the stored array.
+
+    Attributes
+    ----------
+    spec : ArraySpec
+        Of the array.
+    order : tuple of int
+        Axis i of the array is axis ``order[i]`` of the stored one.
+    selected : tuple of int or None
+        Stored channels, in the array's order; ``None`` for all.
+    """
+
+    spec: ArraySpec
+    order: tuple[int, ...]
+    selected: tuple[int, ...] | None = None
+
+    def parts(self, box: Box) -> list[tuple[Box, tuple[slice, ...]]]:
+        """Give the boxes of the stored array that make up a box, each with where it goes in the box."""
+        whole = (slice(None),) * len(box.shape)
+        if self.selected is None:
+            return [(self._stored(box), whole)]
+        c = self.spec.axes.index("c")
+        wanted = self.selected[box.offset[c] : box.offset[c] + box.shape[c]]
+        found = []
+        for start, stop in _runs(wanted):
+            part = box_between(
+                (*box.offset[:c], wanted[start], *box.offset[c + 1 :]),
+                (*box.end[:c], wanted[start] + stop - start, *box.end[c + 1 :]),
+            )
+            found.append((self._stored(part), (*whole[:c], slice(start, stop), *whole[c + 1 :])))
+        return found
+
+    def _stored(self, box: Box) -> Box:
+        offset, shape = [0] * len(self.order), [0] * len(self.order)
+        for i, at in enumerate(self.order):
+            offset[at], shape[at] = box.offset[i], box.shape[i]
+        return Box(tuple(offset), tuple(shape))
+
+    def start(
+        self,
+        box: Box,
+        start: Callable[[Box], Callable[[], NDArray[Any]]],
+        out: NDArray[Any] | None = None,
+    ) -> Callable[[], NDArray[Any]]:
+        """Begin to read a box, its parts together; `start` begins to read a box of the stored array."""
+        parts = self.parts(box)
+        waits = [start(stored) for stored, _ in parts]
+
+        def wait() -> NDArray[Any]:
+            if len(waits) == 1 and out is None:
+                return np.asarray(waits[0](), dtype=self.spec.dtype).transpose(self.order)
+            target = np.empty(box.shape, self.spec.dtype) if out is None else out
+            for (_, place), get in zip(parts, waits, strict=True):
+                target[place] = get().transpose(self.order)
+            return target
+
+        return wait
+
+
+def _runs(values: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """Give (start, stop) of each run of consecutive increasing values."""
+    start = 0
+    for i in range(1, len(values) + 1):
+        if i == len(values) or values[i] != values[i - 1] + 1:
+            yield start, i
+            start = i
+
+
+def stored_from_attributes(
+    attributes: Mapping[str, Any],
+    shape: Sequence[int],
+    dtype: np.dtype[Any],
+    chunk_shape: Sequence[int] | None,
+    where: str,
+) -> Stored:
+    """Read the attributes that DaCapo, funlib.persistence, CREMI and BiaPy write beside plain arrays.
+
+    Parameters
+    ----------
+    attributes : mapping
+        ``voxel_size`` or ``resolution``, ``offset``, ``axes`` or ``axis_names``, ``units``; all optional. Numbers are per
+        spatial axis, or per axis where axes are named.
+    shape, dtype, chunk_shape
+        Of the stored array.
+    where : str
+        For errors.
+    """
+    rank = len(shape)
+    axes = _first(attributes, "axes", "axis_names")
+    names = None if axes is None else tuple(axis_name(str(axis)) for axis in axes)
+    if names is not None and len(names) != rank:
+        raise SourceError(
+            "the file's axes do not fit its array",
+            got=f"{' '.join(names)} for shape {tuple(shape)}",
+            expected=f"{rank} names",
+            where=where,
+            hint="give `axes` in the config",
+        )
+    voxel_size = _spatial(_first(attributes, "voxel_size", "resolution"), names)
+    offset = _spatial(attributes.get("offset"), names)
+    units = _first(attributes, "units", "unit")
+    if isinstance(units, str):
+        units = (units,) * (len(voxel_size) if voxel_size is not None else rank)
+    if units is not None:
+        units = tuple(
+            (str(unit) or None) if unit is not None else None
+            for unit in _spatial(units, names) or ()
+        )
+    return Stored(
+        shape=tuple(shape),
+        dtype=dtype,
+        chunk_shape=None if chunk_shape is None else tuple(chunk_shape),
+        axes=names,
+        voxel_size=None if voxel_size is None else Coordinate(voxel_size),
+        offset=None if offset is None else Coordinate(offset),
+        units=units,
+        attrs=attributes,
+    )
+
+
+def axis_name(name: str) -> str:
+    """Give the short name of an axis: ``channel`` and funlib's ``c^`` are ``c``."""
+    plain = name.removesuffix("^")
+    return _AXIS_NAMES.get(plain.lower(), plain.lower())
+
+
+def _first(attributes: Mapping[str, Any], *keys: str) -> Any:
+    return next((attributes[key] for key in keys if attributes.get(key) is not None), None)
+
+
+def _spatial(values: Any, axes: Sequence[str] | None) -> Any:
+    """Drop the entries of leading axes, where there is one entry per axis."""
+    if values is None or axes is None or len(values) != len(axes):
+        return None if values is None else tuple(values)
+    return tuple(
+        value for value, axis in zip(values, axes, strict=True) if not is_leading_axis(axis)
+    )
+
+
+def lay_out(stored: Stored, options: GridOptions, where: str) -> Layout:
+    """Put what is stored and what the config says together.
+
+    Raises
+    ------
+    SourceError
+        Nobody says what the axes are, or the numbers do not fit them.
+    SpecError
+        A channel is not there.
+    """
+    if stored.dtype.kind not in "biuf":
+        raise SourceError(
+            "voxels of a type that is no number",
+            got=stored.dtype,
+            expected="bool, integer or float",
+            where=where,
+        )
+    axes = _axes(stored, options, where)
+    spatial = [i for i, axis in enumerate(axes) if not is_leading_axis(axis)]
+    order = [i for i in range(len(axes)) if i not in spatial] + spatial
+    dims = len(spatial)
+    voxel_size = _per_axis(options.voxel_size, stored.voxel_size, dims, 1, "voxel_size", where)
+    offset = _per_axis(options.offset, stored.offset, dims, 0, "offset", where)
+    units = (options.units,) * dims if isinstance(options.units, str) else options.units
+    spec = ArraySpec(
+        axes=[axes[i] for i in order],
+        shape=[stored.shape[i] for i in order],
+        dtype=stored.dtype,
+        voxel_size=voxel_size,
+        offset=offset,
+        units=_per_axis(units, stored.units, dims, None, "units", where),
+        channels=stored.channels if "c" in axes else None,
+        kind=options.kind or stored.kind or infer_kind(stored.dtype),
+        directions=stored.directions,
+        anchor=stored.anchor,
+        chunk_shape=None if stored.chunk_shape is None else [stored.chunk_shape[i] for i in order],
+        attrs=stored.attrs,
+    )
+    if options.channels is None:
+        return Layout(spec, tuple(order))
+    return _select_channels(spec, tuple(order), options.channels)
+
+
+def _axes(stored: Stored, options: GridOptions, where: str) -> tuple[str, ...]:
+    rank = len(stored.shape)
+    if options.axes is not None:
+        if len(options.axes) != rank:
+            raise SourceError(
+                "axes do not fit the stored array",
+                got=f"{' '.join(options.axes)} for shape {stored.shape}",
+                expected=f"{rank} names",
+                where=where,
+                key=("axes",),
+            )
+        return tuple(axis_name(axis) for axis in options.axes)
+    if stored.axes is not None:
+        return stored.axes
+    known = next(
+        (
+            value
+            for value in (options.voxel_size, stored.voxel_size, stored.offset)
+            if value is not None
+        ),
+        None,
+    )
+    dims = rank if known is None else len(known)
+    if dims <= 3 and rank - dims in (0, 1):
+        return ("c",) * (rank - dims) + ("z", "y", "x")[3 - dims :]
+    raise SourceError(
+        "the file does not say what its axes are",
+        got=f"an array of shape {stored.shape}",
+        expected="names for all axes",
+        where=where,
+        hint="give `axes` in the config, for example [t, c, z, y, x]",
+        key=("axes",),
+    )
+
+
+def _per_axis(
+    given: Any, stored: Any, dims: int, default: Any, key: str, where: str
+) -> tuple[Any, ...]:
+    values = given if given is not None else stored
+    if values is None:
+        return (default,) * dims
+    if len(values) != dims:
+        raise SourceError(
+            f"{key} does not fit the axes",
+            got=f"{len(values)} entries",
+            expected=f"{dims}, one per spatial axis",
+            where=where,
+            key=(key,) if given is not None else (),
+        )
+    return tuple(values)
+
+
+def _select_channels(
+    spec: ArraySpec, order: tuple[int, ...], wanted: Sequence[int | str]
+) -> Layout:
+    selected = tuple(channel_index(spec, channel) for channel in wanted)
+    c = spec.axes.index("c")
+    names = spec.channel_names
+    chunks = spec.chunk_shape
+    return Layout(
+        spec.replace(
+            shape=(*spec.shape[:c], len(selected), *spec.shape[c + 1 :]),
+            channels=tuple(names[i] for i in selected) if spec.channels is not None else None,
+            chunk_shape=None
+            if chunks is None
+            else (*chunks[:c], min(chunks[c], len(selected)), *chunks[c + 1 :]),
+        ),
+        order,
+        selected,
+    )
+
+
+def channel_index(spec: ArraySpec, channel: int | str) -> int:
+    """Give the index of a channel that is named by index or label.
+
+    Raises
+    ------
+    SpecError
+        There is no such channel.
+    """
+    if "c" not in spec.axes:
+        raise SpecError(
+            "no channels to select",
+            got=f"axes {' '.join(spec.axes)}",
+            expected="an axis c",
+            key=("channels",),
+        )
+    names = spec.channel_names
+    if isinstance(channel, str) and channel in names:
+        return names.index(channel)
+    if isinstance(channel, int) and 0 <= channel < len(names):
+        return channel
+    raise SpecError(
+        "no such channel",
+        got=repr(channel),
+        expected=f"one of {', '.join(names)}" if spec.channels else f"0 to {len(names) - 1}",
+        hint=did_you_mean(str(channel), names),
+        key=("channels",),
+    )

@@ -1,0 +1,98 @@
+"""Arrays in memory: `from_numpy`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.core import Array, Reader, SourceConfig, about
+from dacapo_like.geometry import Box
+from dacapo_like.registry import register
+from dacapo_like.spec import ArraySpec, from_shape
+
+
+@register("numpy")
+@attrs.frozen(kw_only=True, cache_hash=True)
+class NumpyArrayConfig(SourceConfig):
+    """Voxels that are in memory already. It cannot be written into a document.
+
+    Two such configs are equal only where they hold the very same ndarray.
+    """
+
+    in_documents: ClassVar[bool] = False
+
+    data: NDArray[Any] = attrs.field(
+        eq=id, repr=False, metadata=about("The voxels, never copied and never changed.")
+    )
+    spec: ArraySpec = attrs.field(eq=False, metadata=about("What they are."))
+
+    def open(self) -> Reader:
+        """Give a reader that copies."""
+        return _MemoryReader(self.data, self.spec)
+
+
+class _MemoryReader(Reader):
+    def __init__(self, data: NDArray[Any], spec: ArraySpec) -> None:
+        self.data = data
+        self.spec = spec
+
+    def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        source = self.data[box.slices]
+        if out is None:
+            return np.array(source, dtype=self.spec.dtype, order="C")
+        np.copyto(out, source)
+        return out
+
+
+def from_numpy(
+    data: NDArray[Any],
+    *,
+    axes: Sequence[str] | None = None,
+    voxel_size: Sequence[Any] | None = None,
+    offset: Sequence[Any] | None = None,
+    units: str | Sequence[str | None] | None = None,
+    name: str | None = None,
+    **fields: Any,
+) -> Array:
+    """Make an `Array` of voxels in memory.
+
+    Parameters
+    ----------
+    data : ndarray
+        Not copied; reads are copies.
+    axes : sequence of str, optional
+        In the order of `data`, time and channels first; by default the last of ``t c z y x``.
+    voxel_size, offset : sequence of numbers, optional
+        Per spatial axis, in world units; by default 1 and 0. `offset` is the corner of the first voxel.
+    units : str or sequence, optional
+        Of the spatial axes; unknown by default.
+    name : str, optional
+        For people.
+    **fields
+        Further fields of `ArraySpec`: ``channels``, ``kind``, ``directions``.
+
+    Returns
+    -------
+    Array
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from_numpy(np.zeros((4, 4), "uint8"), voxel_size=(9.8, 9.8), units="nm").roi
+    Roi(offset=(0, 0), shape=(39.2, 39.2))
+    """
+    data = np.asanyarray(data)
+    spec = from_shape(
+        data.shape,
+        data.dtype,
+        axes=axes,
+        voxel_size=voxel_size,
+        offset=offset,
+        units=units,
+        **fields,
+    )
+    return NumpyArrayConfig(name=name, data=data, spec=spec).array()
