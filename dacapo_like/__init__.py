@@ -37,5 +37,5 @@ __all__ = [
     "load",
     "open_array",
     "verify",
-    *sorted(config.__name__ for config in array_types().values()),
 ]
+__all__ += sorted(config.__name__ for config in array_types().values())

@@ -538,6 +538,11 @@ def open_tree(config: ArrayConfig, known: Mapping[ArrayConfig, Array] | None = N
     return opened[config]
 
 
+def tree_nodes(array: Array) -> tuple[Array, ...]:
+    """Give every array of a tree once, consumers first."""
+    return tuple(node for node in engine.consumers_first(array) if isinstance(node, Array))
+
+
 def open_node(config: ArrayConfig, inputs: Sequence[Array]) -> Array:
     """Open one node whose inputs are open; an error says which node it was."""
     try:
@@ -563,4 +568,5 @@ __all__ = [
     "document_key",
     "open_node",
     "open_tree",
+    "tree_nodes",
 ]

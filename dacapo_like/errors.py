@@ -133,6 +133,10 @@ class ReadError(SourceError):
     code = "DL301"
 
 
+class DataWarning(UserWarning):
+    """What was read may not be what was written: chunks are not there."""
+
+
 class MissingExtraError(DacapoLikeError, ImportError):
     """A package that this array needs is not installed; the hint names the extra."""
 

@@ -1,11 +1,14 @@
-"""Fields of configs: what documents say of them, and the containers that they hold."""
+"""Fields of configs: what documents say of them, the containers that they hold, and how configs that hold others compare."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
+
+from dacapo_like.errors import KeyPath
 
 T = TypeVar("T")
 
@@ -68,3 +71,130 @@ class Named(Mapping[str, T], Generic[T]):
 def as_named(value: Any) -> Named[Any]:
     """Turn a mapping, or a list of pairs, into a `Named`."""
     return value if isinstance(value, Named) else Named(value)
+
+
+class Tree(ABC):
+    """A frozen attrs class that may hold others of its kind, and compares, hashes, shows and pickles itself.
+
+    The methods that attrs writes call themselves for what is below: a tree of some hundred levels is too deep for them, and
+    where nodes have several consumers they walk every path. These visit each node once. Subclasses are declared with
+    ``attrs.frozen(kw_only=True, eq=False, repr=False)``; ``eq`` and ``repr`` of single fields count as always.
+    """
+
+    __slots__ = ("_hash",)
+
+    @abstractmethod
+    def children(self) -> Sequence[tuple[KeyPath, Tree]]:
+        """Give the nodes that this one is made of, each with its key path in a document."""
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Tree):
+            return NotImplemented
+        if self is other or hash(self) != hash(other):
+            return self is other
+        kinds: dict[Any, int] = {}  # equal nodes are of one kind
+        kind_of: dict[int, int] = {}
+        for node in _children_first(self, other):
+            key = _key(node, lambda child: kind_of[id(child)])
+            kind_of[id(node)] = kinds.setdefault(key, len(kinds))
+        return kind_of[id(self)] == kind_of[id(other)]
+
+    def __hash__(self) -> int:
+        for node in _children_first(self, skip=lambda node: hasattr(node, "_hash")):
+            object.__setattr__(node, "_hash", hash(_key(node, lambda child: child._hash)))  # noqa: SLF001  # one class
+        return self._hash  # type: ignore[no-any-return]  # a slot has no type
+
+    def __repr__(self) -> str:
+        texts: dict[int, str] = {}
+        for node in _children_first(self):
+            values = (
+                f"{field.name}={_replaced(getattr(node, field.name), Tree, lambda child: _Text(texts[id(child)]))!r}"
+                for field in attrs.fields(type(node))
+                if field.repr
+            )
+            text = f"{type(node).__name__}({', '.join(values)})"
+            short = node is self or len(text) <= _LONG_TEXT
+            texts[id(node)] = text if short else f"{type(node).__name__}(...)"
+        return texts[id(self)]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        nodes = _children_first(self)
+        place = {id(node): _Place(i) for i, node in enumerate(nodes)}
+        parts = tuple(
+            (
+                type(node),
+                {
+                    field.alias: _replaced(
+                        getattr(node, field.name), Tree, lambda child: place[id(child)]
+                    )
+                    for field in attrs.fields(type(node))
+                },
+            )
+            for node in nodes
+        )
+        return _assemble, (parts,)
+
+
+_LONG_TEXT = 2000
+
+
+class _Place(int):
+    """Stands for a node in a pickle."""
+
+
+class _Text(str):
+    """Shows as it is."""
+
+    __slots__ = ()
+    __repr__ = str.__str__
+
+
+def _children_first(
+    *roots: Tree, skip: Callable[[Tree], bool] = lambda _: False
+) -> tuple[Tree, ...]:
+    """Give every node once, each behind its children."""
+    found: dict[int, Tree] = {}
+    stack = [root for root in roots if not skip(root)]
+    while stack:
+        node = stack[-1]
+        waiting = [c for _, c in node.children() if id(c) not in found and not skip(c)]
+        if waiting:
+            stack.extend(waiting)
+        else:
+            found[id(stack.pop())] = node
+    return tuple(found.values())
+
+
+def _key(node: Tree, of: Callable[[Any], Any]) -> tuple[Any, ...]:
+    """Give what makes a node equal to another: its class and field values, `of` each child in the place of the child."""
+    values = (
+        (field.eq_key or _same)(_replaced(getattr(node, field.name), Tree, of))
+        for field in attrs.fields(type(node))
+        if field.eq
+    )
+    return type(node), *values
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def _replaced(value: Any, kind: type, of: Callable[[Any], Any]) -> Any:
+    """Put `of` each item of a kind in its place, in the containers where `children` looks for nodes."""
+    if isinstance(value, kind):
+        return of(value)
+    if isinstance(value, Named):
+        return Named((name, _replaced(item, kind, of)) for name, item in value.items())
+    if type(value) is tuple:
+        return tuple(_replaced(item, kind, of) for item in value)
+    return value
+
+
+def _assemble(parts: Iterable[tuple[type[Tree], dict[str, Any]]]) -> Tree:
+    """Make a tree again from what `Tree.__reduce__` took it apart into."""
+    nodes: list[Tree] = []
+    for node_class, values in parts:
+        nodes.append(
+            node_class(**{k: _replaced(v, _Place, nodes.__getitem__) for k, v in values.items()})
+        )
+    return nodes[-1]

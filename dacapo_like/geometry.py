@@ -6,9 +6,11 @@ A world coordinate is never rounded: 9.8 nm is kept as the rational 49/5. Where 
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 import operator
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -24,6 +26,8 @@ Exact: TypeAlias = int | Fraction
 Snap = Literal["grow", "shrink", "nearest"]
 
 _MAX_EXPONENT = 400  # 10**400 is past any double; larger powers would only burn memory
+_MAX_BITS = 1000  # of numerator and denominator: a double still holds every such ratio
+_RATIO = re.compile(r"-?[0-9]+/[0-9]+")
 
 
 def exact(value: object) -> Exact:
@@ -51,18 +55,15 @@ def exact(value: object) -> Exact:
     """
     if isinstance(value, (bool, np.bool_)):
         raise ConfigError("not a number", got=value, expected="a number")
-    if isinstance(value, int):
-        return value
-    if isinstance(value, Fraction):
+    result: Exact
+    if isinstance(value, (int, np.integer)):
+        result = int(value)
+    elif isinstance(value, Fraction):
         result = value
-    elif isinstance(value, np.integer):
-        return int(value)
     elif isinstance(value, (float, np.floating)):
         if not math.isfinite(value):
             raise ConfigError("not a finite number", got=value, expected="a finite number")
-        result = Fraction(
-            str(value)
-        )  # str() of a numpy float is the shortest decimal at its own precision
+        result = Fraction(str(value))  # the shortest decimal, of a numpy float at its own precision
     elif isinstance(value, Decimal):
         if not value.is_finite() or abs(value.adjusted()) > _MAX_EXPONENT:
             raise ConfigError(
@@ -75,15 +76,19 @@ def exact(value: object) -> Exact:
         result = Fraction(int(value.numerator), int(value.denominator))
     else:
         raise ConfigError("not a number", got=repr(value), expected="a number")
+    bits = max(result.numerator.bit_length(), result.denominator.bit_length())
+    if bits > _MAX_BITS:
+        raise ConfigError(
+            "number out of range", got=f"one of {bits} bits", expected=f"at most {_MAX_BITS} bits"
+        )
     return int(result) if result.denominator == 1 else result
 
 
 def _parse_ratio(text: str) -> Fraction:
-    upper, slash, lower = text.partition("/")
-    digits = upper.removeprefix("-") + lower
     if (
-        not (slash and digits.isascii() and digits.isdigit() and lower.strip("0"))
-        or len(text) > _MAX_EXPONENT
+        len(text) > 2 * _MAX_EXPONENT
+        or not _RATIO.fullmatch(text)
+        or not text.split("/")[1].strip("0")
     ):
         raise ConfigError(
             "not a number",
@@ -91,7 +96,7 @@ def _parse_ratio(text: str) -> Fraction:
             expected="a number",
             hint='write numbers without quotes, ratios as "10/3"',
         )
-    return Fraction(int(upper), int(lower))
+    return Fraction(text)
 
 
 def plain_number(value: Exact) -> int | float | Decimal | str:
@@ -107,17 +112,15 @@ def plain_number(value: Exact) -> int | float | Decimal | str:
     near = float(value)
     if math.isfinite(near) and Fraction(str(near)) == value:
         return near
-    twos_and_fives = value.denominator
+    rest, digits = value.denominator, 0
     for prime in (2, 5):
-        while twos_and_fives % prime == 0:
-            twos_and_fives //= prime
-    if twos_and_fives != 1:
+        power = 0
+        while rest % prime == 0:
+            rest, power = rest // prime, power + 1
+        digits = max(digits, power)
+    if rest != 1:
         return f"{value.numerator}/{value.denominator}"
-    digits = max(value.denominator.bit_length(), 1)  # 10**digits is a multiple of the denominator
-    scaled = value.numerator * (10**digits // value.denominator)
-    return (
-        Decimal(scaled).scaleb(-digits) if abs(scaled) < 10**28 else Decimal(f"{scaled}e-{digits}")
-    )
+    return Decimal(f"{value.numerator * 10**digits // value.denominator}e-{digits}")
 
 
 def format_number(value: Exact) -> str:
@@ -211,7 +214,7 @@ class Coordinate(tuple[Exact, ...]):
             values = Coordinate((other,) * len(self))
         return Coordinate(map(function, self, values))
 
-    def __add__(self, other: Operand) -> Coordinate:  # type: ignore[override]  # element-wise, not tuple's
+    def __add__(self, other: Operand) -> Coordinate:
         return self._map(operator.add, other)
 
     def __sub__(self, other: Operand) -> Coordinate:
@@ -313,22 +316,33 @@ class Roi:
         return False
 
     def to_slices(self) -> tuple[slice, ...]:
-        """Slices over an array whose voxels are one world unit in size."""
-        return tuple(
-            slice(int(o), int(o + s)) for o, s in zip(self._offset, self._shape, strict=True)
-        )
+        """Slices over an array whose voxels are one world unit in size; the numbers must be integers."""
+        if any(not isinstance(value, int) for value in (*self._offset, *self._shape)):
+            raise RegionError(
+                "region is not on the voxel grid", got=self, expected="integers in offset and shape"
+            )
+        return tuple(slice(o, o + s) for o, s in zip(self._offset, self._shape, strict=True))
+
+    def _like(self, other: RoiLike) -> Roi:
+        """Give the other region as our own, of the same rank."""
+        region = as_roi(other)
+        if region.dims != self.dims:
+            raise RegionError("regions of different rank", got=region, expected=f"{self.dims} axes")
+        return region
 
     def contains(self, other: RoiLike | Iterable[Any]) -> bool:
         """Whether a region, or a point, lies inside."""
         if is_roi(other):
-            inner = as_roi(other)
+            inner = self._like(other)
             if inner.empty:
                 return self.empty or self.contains(inner.begin)
             return all(a <= b for a, b in zip(self.begin, inner.begin, strict=True)) and all(
                 a >= b for a, b in zip(self.end, inner.end, strict=True)
             )
         point = Coordinate(other)
-        return all(b <= p < e for b, p, e in zip(self.begin, point, self.end, strict=True))
+        return point.dims == self.dims and all(
+            b <= p < e for b, p, e in zip(self.begin, point, self.end, strict=True)
+        )
 
     def intersects(self, other: RoiLike) -> bool:
         """Whether the two share any volume."""
@@ -336,7 +350,7 @@ class Roi:
 
     def intersect(self, other: RoiLike) -> Roi:
         """Give the common region; of shape 0 where there is none."""
-        other = as_roi(other)
+        other = self._like(other)
         begin = Coordinate(map(max, self.begin, other.begin))
         end = Coordinate(map(min, self.end, other.end))
         if any(b >= e for b, e in zip(begin, end, strict=True)):
@@ -345,7 +359,7 @@ class Roi:
 
     def union(self, other: RoiLike) -> Roi:
         """Give the bounding region of both."""
-        other = as_roi(other)
+        other = self._like(other)
         if self.empty:
             return other
         if other.empty:
@@ -539,8 +553,8 @@ def blocks_of(shape: Sequence[int], block: Sequence[int]) -> Iterator[Box]:
     >>> [box.offset for box in blocks_of((3,), (2,))]
     [(0,), (2,)]
     """
-    counts = [-(-n // b) for n, b in zip(shape, block, strict=True)]
-    for index in np.ndindex(*counts):
+    counts = (range(-(-n // b)) for n, b in zip(shape, block, strict=True))
+    for index in itertools.product(*counts):
         offset = tuple(i * b for i, b in zip(index, block, strict=True))
         yield Box(
             offset, tuple(min(b, n - o) for o, b, n in zip(offset, block, shape, strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
@@ -87,14 +88,17 @@ def fitting_value(value: Any, dtype: np.dtype[Any]) -> Any:
     >>> fitting_value(4, np.dtype("uint8"))
     np.uint8(4)
     """
-    fits = isinstance(value, (bool, int, float, np.generic))
+    if isinstance(value, np.generic):
+        value = value.item()  # Python compares integers with floats exactly, numpy does not
+    fits = isinstance(value, (bool, int, float))
     if fits and dtype.kind in "iu":
         limits = np.iinfo(dtype)
-        fits = value == value // 1 and limits.min <= value <= limits.max
+        fits = limits.min <= value <= limits.max and value == int(value)
     elif fits and dtype.kind == "b":
         fits = value in (0, 1)
     elif fits and dtype.kind == "f":
-        fits = bool(np.isinf(value) or np.isnan(value) or abs(value) <= np.finfo(dtype).max)
+        unbounded = isinstance(value, float) and not math.isfinite(value)
+        fits = unbounded or abs(value) <= float(np.finfo(dtype).max)
     if not fits:
         raise ConfigError(
             "a value that the dtype cannot hold", got=value, expected=f"a value of {dtype.name}"

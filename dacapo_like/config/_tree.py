@@ -238,11 +238,11 @@ class TreeBuilder:
         elif isinstance(parent.container, list):
             parent.container.append(Entry(position, position, value))
         else:
-            parent.has_key = False
             if parent.key_use == "keep":
                 parent.container[parent.key] = Entry(parent.key_position, position, value)
             elif parent.key_use == "merge":
                 self._merge(parent, value, position)
+            parent.has_key = False
 
     def tree(self) -> Tree:
         """Return the whole document, when all of it was put in."""

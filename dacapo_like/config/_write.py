@@ -71,7 +71,7 @@ def plain(data: Any, *, null: bool = True, finite_only: bool = False) -> Any:
                 return [copy(item, (*path, index)) for index, item in enumerate(value)]
             case None if not null:
                 raise _refusal("TOML has no null", path, hint="drop the key")
-            case float() | Decimal() if finite_only and not math.isfinite(value):
+            case float() | Decimal() if finite_only and not _is_finite(value):
                 raise _refusal("JSON has no such number", path, got=value)
             case _:
                 return _scalar(value, path)
@@ -104,14 +104,29 @@ def _scalar(value: Any, path: KeyPath) -> Any:
         case int():
             return int(value)
         case Decimal() if value.is_finite():
-            real(_decimal(value), Position(1, 1))  # refuses what could not be read back
-            return value
-        case float() | Decimal() if not (isinstance(value, Decimal) and value.is_snan()):
+            return _readable(value, path)
+        case Decimal() if not value.is_snan():
+            return float(value)
+        case float():
             return float(value)
         case _:
             expected = "dict, list, str, int, float, Decimal, bool or None"
             got = type(value).__name__
             raise _refusal("this is not plain data", path, got=got, expected=expected)
+
+
+def _is_finite(number: float | Decimal) -> bool:
+    return number.is_finite() if isinstance(number, Decimal) else math.isfinite(number)
+
+
+def _readable(number: Decimal, path: KeyPath) -> Decimal:
+    """Return a finite number, unless it could not be read back."""
+    try:
+        real(_decimal(number), Position(1, 1))
+    except DocumentError as error:
+        got, expected = error.got, error.expected
+        raise _refusal(error.what, path, got=got, expected=expected, code=error.code) from error
+    return number
 
 
 def _decimal(number: Decimal) -> str:

@@ -41,6 +41,10 @@ INTEGER = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 REAL = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 NOT_FINITE = re.compile(r"[-+]?(\.inf|\.Inf|\.INF)|\.nan|\.NaN|\.NAN")
 
+_HINTS = {
+    "\t": "indent with spaces, not tabs",
+    **dict.fromkeys("@`%", "write a string that begins like this in quotes"),
+}
 _PREFIX = "tag:yaml.org,2002:"
 _SEQUENCE_TAGS = (_PREFIX + "seq", _PREFIX + "python/tuple")  # DaCapo wrote the latter
 _MAPPING_TAGS = (_PREFIX + "map",)
@@ -96,11 +100,13 @@ def _events(text: str) -> Iterator[yaml.Event]:
     try:
         yield from yaml.parse(text, Loader=LOADER)
     except yaml.MarkedYAMLError as error:
-        position = _position(error.problem_mark or error.context_mark)
-        problem = error.problem or "syntax error"
-        context = f" {error.context}" if error.context else ""
-        hint = "indent with spaces" if "tab character" in problem or r"'\t'" in problem else None
-        what = f"this is not valid YAML:{context} {problem}"
+        what = f"this is not valid YAML: {error.problem} {error.context or ''}".rstrip()
+        position = _position(error.problem_mark)
+        start = _position(error.context_mark)
+        if error.context_mark and start != position:
+            what += f" that starts at {start}"
+        line = "".join(text.splitlines()[position.line - 1 : position.line])
+        hint = _HINTS.get(line[position.column - 1 : position.column])
         raise refusal(what, position, hint=hint) from error
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # PyYAML's own scanner, without libyaml, lets int() and chr() of what it met raise.

@@ -229,7 +229,7 @@ def _key_of(error: BaseException, field: str, data: Any) -> str:
 
 def _item(data: Any, part: str | int) -> Any:
     if isinstance(data, Mapping):
-        return data.get(part)  # type: ignore[call-overload]  # whatever it is keyed by
+        return data.get(part)
     return (
         data[part]
         if isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
@@ -285,8 +285,16 @@ def _pairs(value: Any) -> list[tuple[str, Any]]:
     return [(name, item) for name, item in pairs]
 
 
+def _origin(target: Any) -> Any:
+    return get_origin(target) or target
+
+
+def _is_array(target: Any) -> bool:
+    return target is ArrayConfig
+
+
 def _is_union(target: Any) -> bool:
-    return get_origin(target) in (Union, types.UnionType)
+    return _origin(target) in (Union, types.UnionType)
 
 
 def _union_hook(target: Any) -> Callable[[Any, Any], Any]:
@@ -306,7 +314,7 @@ def _union_hook(target: Any) -> Callable[[Any, Any], Any]:
 
 
 def _fits(value: Any, member: Any) -> bool:
-    origin = get_origin(member) or member
+    origin = _origin(member)
     if isinstance(value, bool):
         return origin is bool
     kinds: dict[Any, tuple[type, ...]] = {
@@ -329,7 +337,7 @@ def _type_name(member: Any) -> str:
         tuple: "a list",
         bool: "true or false",
     }
-    return names.get(get_origin(member) or member, "a mapping")
+    return names.get(_origin(member), "a mapping")
 
 
 # Configs
@@ -398,15 +406,19 @@ def _short_keys(value: Mapping[str, Any], config_class: type[ArrayConfig]) -> di
     return given
 
 
+def _renames(config_class: type[Any]) -> dict[str, Any]:
+    return {
+        field.name: override(rename=document_key(field)) for field in attrs.fields(config_class)
+    }
+
+
 def _attrs_structure_hook(config_class: type[Any]) -> Callable[[Any, Any], Any]:
     from_mapping = make_dict_structure_fn(
         config_class,
         converter,
         _cattrs_forbid_extra_keys=True,
         _cattrs_detailed_validation=True,
-        **{
-            field.name: override(rename=document_key(field)) for field in attrs.fields(config_class)
-        },
+        **_renames(config_class),
     )
 
     def structure_class(value: Any, _: Any) -> Any:
@@ -418,31 +430,28 @@ def _attrs_structure_hook(config_class: type[Any]) -> Callable[[Any, Any], Any]:
 
 
 def _attrs_unstructure_hook(config_class: type[Any]) -> Callable[[Any], dict[str, Any]]:
+    if not getattr(config_class, "in_documents", True):
+        return _refuse_to_unstructure
     to_mapping = make_dict_unstructure_fn(
-        config_class,
-        converter,
-        _cattrs_omit_if_default=True,
-        **{
-            field.name: override(rename=document_key(field)) for field in attrs.fields(config_class)
-        },
+        config_class, converter, _cattrs_omit_if_default=True, **_renames(config_class)
     )
-    paths = [
-        document_key(field) for field in attrs.fields(config_class) if field.metadata.get("path")
-    ]
+    paths = [document_key(field) for field in attrs.fields(config_class) if field.metadata.get("path")]
 
     def unstructure_class(config: Any) -> dict[str, Any]:
-        if isinstance(config, ArrayConfig) and not config.in_documents:
-            raise ConfigError(
-                "an array in memory cannot be written into a document",
-                where=config.describe(),
-                hint="materialize it and refer to the file",
-            )
         data = to_mapping(config)
         for key in paths:
             data[key] = _relative_path(data[key])
         return {"type": config.tag, **data} if isinstance(config, ArrayConfig) else data
 
     return unstructure_class
+
+
+def _refuse_to_unstructure(config: ArrayConfig) -> dict[str, Any]:
+    raise ConfigError(
+        "an array in memory cannot be written into a document",
+        where=config.describe(),
+        hint="materialize it and refer to the file",
+    )
 
 
 def _unstructure_child(config: ArrayConfig) -> Any:
@@ -518,20 +527,20 @@ def _make_converter() -> Converter:
         Roi: structure_roi,
         _Reference: _structure_reference,
     }.items():
-        made.register_structure_hook(target, hook)  # type: ignore[arg-type]  # one hook per type
+        made.register_structure_hook(target, hook)
     made.register_structure_hook_factory(attrs.has, _attrs_structure_hook)
     made.register_unstructure_hook_factory(attrs.has, _attrs_unstructure_hook)
-    made.register_structure_hook_func(lambda t: t is ArrayConfig, _structure_array)
-    made.register_structure_hook_func(lambda t: get_origin(t) is Literal, structure_literal)
+    made.register_structure_hook_func(_is_array, _structure_array)
+    made.register_structure_hook_func(lambda t: _origin(t) is Literal, structure_literal)
     made.register_structure_hook_factory(_is_union, _union_hook)
     made.register_structure_hook_func(lambda t: t == int | float, structure_number)
-    made.register_structure_hook_factory(lambda t: get_origin(t) is Named, _named_hook)
+    made.register_structure_hook_factory(lambda t: _origin(t) is Named, _named_hook)
     made.register_structure_hook_factory(
-        lambda t: get_origin(t) is tuple and get_args(t)[1:] == (Ellipsis,),
+        lambda t: _origin(t) is tuple and get_args(t)[1:] == (Ellipsis,),
         lambda t: _tuple_hook(t, made),
     )
     made.register_unstructure_hook_func(
-        lambda t: (get_origin(t) or t) is Named,
+        lambda t: _origin(t) is Named,
         lambda v: {key: _unstructure_item(item) for key, item in v.items()},
     )
     made.register_unstructure_hook(Coordinate, lambda v: [plain_number(item) for item in v])
@@ -543,7 +552,7 @@ def _make_converter() -> Converter:
         _is_array_field, lambda v: None if v is None else _unstructure_child(v)
     )
     made.register_unstructure_hook_func(
-        lambda t: (get_origin(t) or t) is tuple, lambda v: [_unstructure_item(item) for item in v]
+        lambda t: _origin(t) is tuple, lambda v: [_unstructure_item(item) for item in v]
     )
     return made
 

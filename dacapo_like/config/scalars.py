@@ -26,6 +26,7 @@ def wrong_type(value: Any, expected: str) -> ConfigError:
 
 
 def shorten(value: Any) -> str:
+    """Show a value in a message."""
     names = {dict: "a mapping", list: "a list", type(None): "nothing (null)"}
     if type(value) in names:
         return names[type(value)]
@@ -37,12 +38,14 @@ def shorten(value: Any) -> str:
 
 
 def structure_int(value: Any, _: type) -> int:
+    """Take an integer, and nothing that merely looks like one."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise wrong_type(value, "an integer")
     return value
 
 
 def structure_float(value: Any, _: type) -> float:
+    """Take a finite number as a float."""
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         raise wrong_type(value, "a number")
     try:
@@ -57,6 +60,7 @@ def structure_float(value: Any, _: type) -> float:
 
 
 def structure_number(value: Any, _: type) -> int | float:
+    """Take a number; an integer stays one."""
     return (
         value
         if isinstance(value, int) and not isinstance(value, bool)
@@ -65,18 +69,21 @@ def structure_number(value: Any, _: type) -> int | float:
 
 
 def structure_bool(value: Any, _: type) -> bool:
+    """Take true or false, and no text that spells it."""
     if not isinstance(value, bool):
         raise wrong_type(value, "true or false")
     return value
 
 
 def structure_str(value: Any, _: type) -> str:
+    """Take text."""
     if not isinstance(value, str):
         raise wrong_type(value, "text")
     return value
 
 
 def structure_literal(value: Any, literal: Any) -> Any:
+    """Take one of the choices."""
     choices = get_args(literal)
     if not any(value == choice and type(value) is type(choice) for choice in choices):
         raise ConfigError(
@@ -93,12 +100,14 @@ def structure_literal(value: Any, literal: Any) -> Any:
 
 
 def structure_coordinate(value: Any, _: type) -> Coordinate:
+    """Take a list of exact numbers."""
     if not isinstance(value, (list, tuple)):
         raise wrong_type(value, "a list of numbers, one per spatial axis")
     return Coordinate(value)
 
 
 def structure_roi(value: Any, _: type) -> Roi:
+    """Take ``{offset: …, shape: …}``, or DaCapo's pair of lists."""
     if isinstance(value, Mapping) and set(value) == {"offset", "shape"}:
         offset, shape = value["offset"], value["shape"]
     elif isinstance(value, (list, tuple)) and len(value) == 2:

@@ -10,7 +10,7 @@ import attrs
 
 from dacapo_like.config.converter import Finding
 from dacapo_like.config.dataset import ExperimentConfig
-from dacapo_like.config.loading import Loaded, document_of, load_document
+from dacapo_like.config.loading import Loaded, document_of, full_message, load_document
 from dacapo_like.core import Array, ArrayConfig, SourceConfig, block_shape, open_node
 from dacapo_like.errors import (
     DacapoLikeError,
@@ -107,7 +107,7 @@ def _config_problems(config: ArrayConfig, *, deep: bool) -> Iterator[Problem]:
             key=format_key(finding.key),
             code=error.code,
             severity=severity,
-            message=error.message,
+            message=full_message(error),
             hint=error.hint,
         )
 

@@ -1,4 +1,4 @@
-"""What the kernels share: checking where they write, and cutting work so that temporaries stay small."""
+"""What the kernels share: where they write, and cutting work so that temporaries stay small."""
 
 from __future__ import annotations
 

@@ -38,19 +38,21 @@ def interpolate(
 
     Along each axis output voxel `o` has its centre at ``x = (o + 1/2) * ratio - 1/2``, where the
     centres of the input's voxels are the integers. What is beyond the array is its edge voxel. Any
-    part of the output equals, bit for bit, that part of the whole output, however little of the input
-    is given.
+    part of the output equals, bit for bit, that part of the whole output, however little of the
+    input is given.
 
     - Order 0: the voxel that contains the centre, ``floor((o + 1/2) * ratio)``; a centre on a face
       belongs to the voxel after it. Values are copied.
     - Order 1: linear between the two nearest voxels.
     - Order 3: cubic convolution with a = -1/2 over the four nearest voxels [1]_; it may overshoot.
 
-    For orders 1 and 3 the sum over the taps is taken in float64, from the first tap to the last, axis
-    by axis from the last to the first; the weights are exact rationals rounded once. Then integers
-    are rounded half to even and clipped to their dtype (those beyond 2**53 are thus not exact), and
-    floats are cast once. A tap of weight zero is left out, so a NaN there does no harm. Along an axis
-    where all centres are those of input voxels (the ratio is an odd integer, as 1) voxels are copied.
+    For orders 1 and 3 the sum over the taps is taken in float64, from the first tap to the last,
+    axis by axis from the last to the first; the weights are exact rationals rounded once. Then
+    integers are rounded half to even and clipped to their dtype (those beyond 2**53 are thus not
+    exact), and floats are cast once (what exceeds the dtype becomes infinite, or NaN where float64
+    overflows on the way). A tap of weight zero is left out, so a NaN there does no harm. Along an
+    axis where all centres are those of input voxels (the ratio is an odd integer, such as 1) voxels
+    are copied.
 
     Parameters
     ----------
@@ -84,8 +86,8 @@ def interpolate(
 
     References
     ----------
-    .. [1] R. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions
-       on Acoustics, Speech, and Signal Processing 29 (1981) 1153-1160.
+    .. [1] R. Keys, "Cubic convolution interpolation for digital image processing", IEEE
+       Transactions on Acoustics, Speech, and Signal Processing 29 (1981) 1153-1160.
 
     Examples
     --------
@@ -193,7 +195,7 @@ def _order_on_axis(ratio: Fraction, order: Order) -> Order:
 
 
 def _position(index: int, ratio: Fraction, order: Order) -> tuple[int, int]:
-    """Locate an output voxel: the voxel at or before its centre, and the phase times 2 * denominator."""
+    """Locate a centre: the voxel at or before it, and the phase times 2 * denominator."""
     corner = (2 * index + 1) * ratio.numerator  # (o + 1/2) * ratio, times 2 * denominator
     if order == 0:
         return corner // (2 * ratio.denominator), 0
@@ -207,7 +209,7 @@ def _clamp(index: int, bound: Range) -> int:
 def _taps(
     start: int, length: int, ratio: Fraction, order: Order, bound: Range
 ) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
-    """Compute indices and weights, both of shape (taps, length); no weights where voxels are copied."""
+    """Compute indices and weights, both (taps, length); no weights where voxels are copied."""
     order = _order_on_axis(ratio, order)
     # Python's integers: exact however long the numerators are, and an axis of a block is short.
     places = [_position(index, ratio, order) for index in range(start, start + length)]

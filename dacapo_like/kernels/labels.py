@@ -102,7 +102,7 @@ def _bits(labels: NDArray[Any]) -> NDArray[np.intp]:
 
 
 def _rank(ids: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
-    """Take the place of each label in the sorted ids as its code, their number where it is not there."""
+    """Take as code the place of each label in the sorted ids, their number if it is not there."""
     if not ids.size:
         return np.zeros(labels.shape, np.intp)
     codes = np.searchsorted(ids, labels)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, NDArray
 
-    # The voxels at one position inside their cells are a strided view; a cell is one element of each.
+    # A strided view for each place inside a cell; a cell is one element of each of them.
     Members = list[NDArray[Any]]
 
 Method = Literal["mean", "mode", "min", "max", "median", "stride"]
@@ -30,9 +30,10 @@ def pool(
 ) -> NDArray[Any]:
     """Reduce an array by an integer factor along each axis.
 
-    The array is cut into cells of ``factors`` voxels, and each cell becomes one voxel. A voxel of the
-    result depends on its cell alone: pooling any aligned part of an array gives, bit for bit, that
-    part of the pooled array (a NaN is only promised to stay a NaN). Cells of one voxel are copied.
+    The array is cut into cells of ``factors`` voxels, and each cell becomes one voxel. A voxel of
+    the result depends on its cell alone: pooling any aligned part of an array gives, bit for bit,
+    that part of the pooled array (a NaN is only promised to stay a NaN). Cells of one voxel are
+    copied.
 
     ``mean``
         Integers: the exact mean, halves rounded to even; bool counts as 0 and 1. Floats: the voxels
@@ -65,7 +66,7 @@ def pool(
     Returns
     -------
     ndarray
-        `out`, or a new C-contiguous array, of shape ``data.shape / factors`` and the dtype of `data`.
+        `out`, or a new C-contiguous array: shape ``data.shape / factors``, the dtype of `data`.
 
     Raises
     ------

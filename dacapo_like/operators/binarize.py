@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -16,24 +17,39 @@ from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
 
 
+def as_label(value: Any) -> int:
+    """Turn an integer, numpy's too, into a label.
+
+    Raises
+    ------
+    ConfigError
+        Not an integer: a fraction, or text.
+    """
+    try:
+        return operator.index(value)
+    except TypeError as error:
+        raise ConfigError("not a label", got=repr(value), expected="an integer") from error
+
+
 def as_groupings(value: Any) -> Named[tuple[int, ...]]:
     """Turn a mapping, or a list of (name, ids), into ordered groups.
 
     Raises
     ------
     ConfigError
-        No groups, or two of one name.
+        No groups, two of one name, or an id that is no integer.
     """
     pairs: Iterable[tuple[str, Iterable[int]]] = (
         value.items() if isinstance(value, Mapping) else value
     )
-    groups = [(str(name), tuple(int(label) for label in ids)) for name, ids in pairs]
+    groups = [(str(name), tuple(map(as_label, ids))) for name, ids in pairs]
     names = [name for name, _ in groups]
     if not groups or len(set(names)) != len(names):
         raise ConfigError(
             "groupings do not name channels",
             got=names,
             expected="at least one group, every name once",
+            key=("groupings",),
         )
     return Named(groups)
 
@@ -50,7 +66,9 @@ class BinarizeArrayConfig(UnaryConfig):
         ),
     )
     background: int = attrs.field(
-        default=0, metadata=about("The label that is 0 in every channel.")
+        default=0,
+        converter=as_label,
+        metadata=about("The label that is 0 in every channel."),
     )
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
@@ -63,6 +81,7 @@ class BinarizeArrayConfig(UnaryConfig):
                 expected="labels without axis c",
                 hint="select one channel of the source, for example `channels: [0]` and an operator that drops it",
                 key=("source",),
+                code="DL212",
             )
         if source.dtype.kind not in "biu":
             raise SpecError(

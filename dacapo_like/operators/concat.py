@@ -113,6 +113,7 @@ class ConcatArrayConfig(OperatorConfig):
                 target[...] = 0
                 continue
             block = blocks[part.input]
+            assert block.box is not None  # noqa: S101  # it was asked for
             share = block.data[
                 self._input_box(part, low, high, box, inputs, grid).slices_in(block.box)
             ]

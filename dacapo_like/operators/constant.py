@@ -36,7 +36,7 @@ def as_dtype_name(value: Any) -> str:
         raise ConfigError(
             "dtype is no number's", got=dtype.name, expected="bool, an integer or a float"
         )
-    return dtype.name
+    return str(dtype.name)
 
 
 class _FilledConfig(UnaryConfig):

@@ -29,7 +29,7 @@ class IntensitiesArrayConfig(UnaryConfig):
     )
 
     def __attrs_post_init__(self) -> None:
-        if not (np.isfinite(self.min) and np.isfinite(self.max)):
+        if not np.isfinite(self.max - self.min):
             raise ConfigError(
                 "range is not finite", got=f"{self.min} to {self.max}", expected="finite numbers"
             )
@@ -50,15 +50,27 @@ class IntensitiesArrayConfig(UnaryConfig):
         return (box,)
 
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Scale; in float64 where float32 cannot hold the source's values."""
+        """Scale; in float64 where float32 cannot hold the source's values, or the range."""
         data = blocks[0].data
-        work = np.dtype(np.float32 if data.dtype.name in _EXACT_IN_FLOAT32 else np.float64)
-        result = out if out is not None and work == np.float32 else np.empty(box.shape, work)
+        work = self._working_dtype(blocks[0].spec.dtype)
+        result: NDArray[Any] = (
+            out if out is not None and work == np.float32 else np.empty(box.shape, work)
+        )
         np.subtract(data, work.type(self.min), out=result, dtype=work)
         result /= work.type(self.max - self.min)
         if self.clip:
             np.clip(result, 0, 1, out=result)
         return result.astype(np.float32, copy=False)
+
+    def _working_dtype(self, source: np.dtype[Any]) -> np.dtype[Any]:
+        limits = np.finfo(np.float32)
+        holds_range = (
+            abs(self.min) <= limits.max
+            and float(np.float32(self.min)) == self.min
+            and limits.tiny <= abs(self.max - self.min) <= limits.max
+        )
+        exact = source.name in _EXACT_IN_FLOAT32 and holds_range
+        return np.dtype(np.float32 if exact else np.float64)
 
 
 @array_method

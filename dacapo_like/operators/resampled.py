@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import attrs
+import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array, Block, UnaryConfig, about
-from dacapo_like.errors import ConfigError, SpecError
+from dacapo_like.errors import ConfigError, SpecError, did_you_mean
 from dacapo_like.geometry import Box, Coordinate, box_between, format_numbers
 from dacapo_like.kernels.interpolate import interpolate, support
 from dacapo_like.kernels.pool import pool
@@ -26,13 +27,14 @@ _KEEPS_LABELS = ("mode", "min", "max", "stride")
 
 def _factors(value: Any) -> tuple[int, ...]:
     factors = tuple(value)
-    if not factors or any(isinstance(f, bool) or not isinstance(f, int) or f < 1 for f in factors):
+    whole = (isinstance(f, (int, np.integer)) and not isinstance(f, bool) for f in factors)
+    if not factors or not all(whole) or min(factors) < 1:
         raise ConfigError(
             "not resampling factors",
             got=factors,
             expected="integers of at least 1, one per spatial axis",
         )
-    return factors
+    return tuple(map(int, factors))
 
 
 @register("resampled")
@@ -81,6 +83,17 @@ class ResampledArrayConfig(UnaryConfig):
                 expected="numbers above 0",
                 key=("voxel_size",),
             )
+        for key, choices in {"method": get_args(Method), "interp_order": get_args(Order)}.items():
+            value = getattr(self, key)
+            if value not in (None, *choices):
+                raise ConfigError(
+                    "not one of the choices",
+                    got=repr(value),
+                    expected=f"one of {', '.join(map(str, choices))}",
+                    hint=did_you_mean(str(value), map(str, choices)),
+                    key=(key,),
+                    code="DL104",
+                )
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
         """Change voxel size and shape."""

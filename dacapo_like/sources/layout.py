@@ -6,6 +6,7 @@ are selected, and where a box of the array lies in the stored array.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.errors import SourceError, SpecError, did_you_mean
+from dacapo_like.errors import ConfigError, SourceError, SpecError, did_you_mean
 from dacapo_like.geometry import Box, Coordinate, box_between
 from dacapo_like.spec import Anchor, ArraySpec, Directions, Kind, infer_kind, is_leading_axis
 
@@ -23,12 +24,35 @@ _AXIS_NAMES = {"time": "t", "sample": "s", "channel": "c", "channels": "c"}
 class GridOptions(Protocol):
     """Fields of a source's config that override what its file says, or say what it does not."""
 
-    axes: tuple[str, ...] | None
-    voxel_size: Coordinate | None
-    offset: Coordinate | None
-    units: str | tuple[str | None, ...] | None
-    channels: tuple[int | str, ...] | None
-    kind: Kind | None
+    @property
+    def axes(self) -> tuple[str, ...] | None:
+        """Names of the stored axes, in stored order."""
+        ...
+
+    @property
+    def voxel_size(self) -> Coordinate | None:
+        """Per spatial axis."""
+        ...
+
+    @property
+    def offset(self) -> Coordinate | None:
+        """Of the first voxel's corner."""
+        ...
+
+    @property
+    def units(self) -> str | tuple[str | None, ...] | None:
+        """Of all spatial axes, or one each."""
+        ...
+
+    @property
+    def channels(self) -> tuple[int | str, ...] | None:
+        """Channels to keep, by index or label."""
+        ...
+
+    @property
+    def kind(self) -> Kind | None:
+        """How voxels are meant."""
+        ...
 
 
 @attrs.frozen(kw_only=True)
@@ -135,43 +159,83 @@ def stored_from_attributes(
     Parameters
     ----------
     attributes : mapping
-        ``voxel_size`` or ``resolution``, ``offset``, ``axes`` or ``axis_names``, ``units``; all optional. Numbers are per
-        spatial axis, or per axis where axes are named.
+        ``voxel_size`` or ``resolution``, ``offset``, ``axes`` or ``axis_names``, ``types``, ``units``; all optional. Numbers
+        are per spatial axis, per axis of space and time, or per axis.
     shape, dtype, chunk_shape
         Of the stored array.
     where : str
         For errors.
+
+    Raises
+    ------
+    SourceError
+        An attribute is not what its name says.
     """
-    rank = len(shape)
-    axes = _first(attributes, "axes", "axis_names")
-    names = None if axes is None else tuple(axis_name(str(axis)) for axis in axes)
-    if names is not None and len(names) != rank:
+    types = _listed(attributes, "types", where=where)
+    axes = _stored_axes(_listed(attributes, "axes", "axis_names", where=where), types)
+    if axes is not None and len(axes) != len(shape):
         raise SourceError(
             "the file's axes do not fit its array",
-            got=f"{' '.join(names)} for shape {tuple(shape)}",
-            expected=f"{rank} names",
+            got=f"{' '.join(axes)} for shape {tuple(shape)}",
+            expected=f"{len(shape)} names",
             where=where,
             hint="give `axes` in the config",
         )
-    voxel_size = _spatial(_first(attributes, "voxel_size", "resolution"), names)
-    offset = _spatial(attributes.get("offset"), names)
+    numbers = [
+        _spatial(_listed(attributes, *keys, where=where), axes, types)
+        for keys in (("voxel_size", "resolution"), ("offset",))
+    ]
     units = _first(attributes, "units", "unit")
     if isinstance(units, str):
-        units = (units,) * (len(voxel_size) if voxel_size is not None else rank)
-    if units is not None:
-        units = tuple(
-            (str(unit) or None) if unit is not None else None
-            for unit in _spatial(units, names) or ()
-        )
+        units = (units,) * (len(numbers[0]) if numbers[0] is not None else len(shape))
+    units = _spatial(units, axes, types)
+    try:
+        voxel_size, offset = (None if n is None else Coordinate(n) for n in numbers)
+    except ConfigError as error:
+        raise SourceError(
+            "voxel size or offset of the file are no numbers", got=error.got, where=where
+        ) from error
     return Stored(
         shape=tuple(shape),
         dtype=dtype,
         chunk_shape=None if chunk_shape is None else tuple(chunk_shape),
-        axes=names,
-        voxel_size=None if voxel_size is None else Coordinate(voxel_size),
-        offset=None if offset is None else Coordinate(offset),
-        units=units,
+        axes=axes,
+        voxel_size=voxel_size,
+        offset=offset,
+        units=None
+        if units is None
+        else tuple(None if u is None else str(u) or None for u in units),
         attrs=attributes,
+    )
+
+
+def _listed(attributes: Mapping[str, Any], *keys: str, where: str) -> tuple[Any, ...] | None:
+    value = _first(attributes, *keys)
+    if value is None:
+        return None
+    try:
+        return tuple(value)
+    except TypeError as error:
+        raise SourceError(
+            f"attribute {' or '.join(keys)} is not a list", got=repr(value), where=where
+        ) from error
+
+
+_UNNAMED_BY_FUNLIB = re.compile(r"d\d+|c\d+\^")
+
+
+def _stored_axes(
+    names: Sequence[Any] | None, types: Sequence[Any] | None
+) -> tuple[str, ...] | None:
+    """Name the stored axes; funlib's types say which are spatial, and its numbered names say nothing."""
+    if names is None or all(_UNNAMED_BY_FUNLIB.fullmatch(str(name)) for name in names):
+        return None
+    axes = [axis_name(str(name)) for name in names]
+    if types is None or len(types) != len(axes):
+        return tuple(axes)
+    return tuple(
+        axis if kind == "space" or is_leading_axis(axis) else f"{axis}^"
+        for axis, kind in zip(axes, types, strict=True)
     )
 
 
@@ -185,12 +249,18 @@ def _first(attributes: Mapping[str, Any], *keys: str) -> Any:
     return next((attributes[key] for key in keys if attributes.get(key) is not None), None)
 
 
-def _spatial(values: Any, axes: Sequence[str] | None) -> Any:
-    """Drop the entries of leading axes, where there is one entry per axis."""
-    if values is None or axes is None or len(values) != len(axes):
+def _spatial(
+    values: Sequence[Any] | None, axes: Sequence[str] | None, types: Sequence[Any] | None
+) -> tuple[Any, ...] | None:
+    """Drop the entries of leading axes, where there is one entry per axis, or per axis of space and time."""
+    if values is None or axes is None:
         return None if values is None else tuple(values)
+    physical = [a for a, kind in zip(axes, types or (), strict=False) if kind in ("space", "time")]
+    named = next((names for names in (axes, physical) if len(names) == len(values)), None)
+    if named is None:
+        return tuple(values)
     return tuple(
-        value for value, axis in zip(values, axes, strict=True) if not is_leading_axis(axis)
+        value for value, axis in zip(values, named, strict=True) if not is_leading_axis(axis)
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -66,7 +67,7 @@ def describe(tag: str) -> str:
     ]
     return "\n".join(
         [
-            (config_class.__doc__ or "").replace("``", "`"),
+            (inspect.getdoc(config_class) or "").replace("``", "`"),
             "",
             "| key | value | default | meaning |",
             "|---|---|---|---|",

@@ -1,0 +1,100 @@
+"""Write a tree to disk, block by block, on dask's threads."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from dacapo_like.config.loading import dump
+from dacapo_like.core import Array, tree_nodes
+from dacapo_like.geometry import Box, blocks_of
+from dacapo_like.writers.ome_zarr import OmeZarrWriter
+
+Progress = Callable[[int, int], None]
+
+_TASKS_AT_ONCE = 4096
+"""Entries of a dask graph: it must not grow with the volume."""
+
+
+def materialize(
+    array: Array,
+    path: str | Path,
+    *,
+    chunks: Sequence[int] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Path:
+    """Write an array as OME-Zarr 0.5.
+
+    The target appears when it is complete: until then the voxels stand beside it.
+
+    Parameters
+    ----------
+    array : Array
+        To be written.
+    path : path
+        A directory that is to be made.
+    chunks : sequence of int, optional
+        Along every axis; by default the array's own, or about a megabyte each.
+    overwrite : bool
+        Replace a Zarr that is there already; by default that is an error.
+    progress : callable, optional
+        Called with (blocks done, blocks in all) after every block.
+
+    Returns
+    -------
+    pathlib.Path
+        Of what was written.
+
+    Raises
+    ------
+    SourceError
+        The target is there already, or cannot be written.
+    ReadError
+        A source cannot give its voxels; nothing is left behind.
+    """
+    import dask  # heavy
+
+    with OmeZarrWriter(
+        path,
+        array.spec,
+        name=array.config.name,
+        chunks=chunks,
+        overwrite=overwrite,
+        attributes=_provenance(array),
+    ) as writer:
+        total = sum(1 for _ in blocks_of(array.shape, writer.block_shape)) if progress else 0
+        boxes = blocks_of(array.shape, writer.block_shape)
+        done = 0
+
+        def write(box: Box) -> None:
+            nonlocal done
+            writer.write(box, array.read_box(box))
+            done += (
+                1  # a count for people: under threads it may lag, the last call below sets it right
+            )
+            if progress:
+                progress(done, total)
+
+        for batch in _batches(boxes):
+            dask.compute(
+                *(dask.delayed(write, pure=False)(box) for box in batch), scheduler="threads"
+            )
+        if progress:
+            progress(total, total)
+        writer.commit()
+    return Path(path)
+
+
+def _batches(boxes: Iterator[Box]) -> Iterator[list[Box]]:
+    while batch := list(islice(boxes, _TASKS_AT_ONCE)):
+        yield batch
+
+
+def _provenance(array: Array) -> dict[str, object]:
+    """Give the document that describes what was written; an array in memory has none."""
+    if not all(node.config.in_documents for node in tree_nodes(array)):
+        return {}
+    return {"config": json.loads(dump(array.config, "json"))}

@@ -1,0 +1,175 @@
+"""The voxels of one Zarr array: through TensorStore, or through zarr-python what TensorStore does not know."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like import tensorstores
+from dacapo_like.errors import DataWarning, ReadError, SourceError
+from dacapo_like.geometry import Box
+from dacapo_like.sources._zarr_nodes import ArrayMetadata
+
+Missing = Literal["fill", "warn", "error"]
+
+_LOG = logging.getLogger(__name__)
+_EVERYDAY_CODECS = frozenset(
+    ["blosc", "bytes", "bz2", "crc32c", "gzip", "sharding_indexed", "transpose", "zlib", "zstd"]
+)
+
+
+class ZarrVoxels:
+    """Reads boxes of a stored array, in stored order. Nothing is opened before the first read.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the array.
+    zarr_format : {2, 3}
+        Version of the format.
+    metadata : ArrayMetadata
+        What the array is.
+    missing : {"fill", "warn", "error"}
+        What is done about chunks that are not there.
+    where : str
+        For errors.
+    """
+
+    def __init__(
+        self, folder: Path, zarr_format: int, metadata: ArrayMetadata, missing: Missing, where: str
+    ) -> None:
+        self._folder = folder
+        self._zarr_format = zarr_format
+        self._metadata = metadata
+        self._missing: Missing = missing
+        self._where = where
+        self._tensorstore: Any = None
+        self._refusal: str | None = None  # why TensorStore does not open the array
+        self._zarr: Any = None
+        self._warned = False
+
+    def check(self) -> None:
+        """Open an array of rare codecs now: whether anything decodes them must not come out with the first voxels."""
+        if not self._metadata.codecs <= _EVERYDAY_CODECS and not self._opens_in_tensorstore():
+            self._open_zarr(SourceError)
+
+    def start(self, box: Box) -> Callable[[], NDArray[Any]]:
+        """Begin to read a box; the function that is returned waits for it."""
+        if not self._opens_in_tensorstore():
+            return lambda: self._read_zarr(box)
+        future = self._tensorstore[box.slices].read()
+
+        def wait() -> NDArray[Any]:
+            try:
+                return np.asarray(future.result())
+            except tensorstores.ERRORS as error:
+                message = tensorstores.describe(error)
+                if self._missing == "warn" and _is_missing(message):
+                    return self._fill(box, message)
+                raise self._error(box, message) from error
+
+        return wait
+
+    # TensorStore
+
+    def _opens_in_tensorstore(self) -> bool:
+        if not tensorstores.usable() or self._refusal is not None:
+            return False
+        if self._tensorstore is None:
+            try:
+                self._tensorstore = self._open_tensorstore(fill=self._missing == "fill")
+            except tensorstores.ERRORS as error:
+                self._refusal = tensorstores.describe(error)
+                _LOG.info("%s is read through zarr-python: %s", self._where, self._refusal)
+                return False
+        return True
+
+    def _open_tensorstore(self, *, fill: bool) -> Any:
+        return tensorstores.open_zarr(self._folder, self._zarr_format, fill=fill)
+
+    def _fill(self, box: Box, missing: str) -> NDArray[Any]:
+        self._warn(box, missing)
+        try:
+            return np.asarray(self._open_tensorstore(fill=True)[box.slices].read().result())
+        except tensorstores.ERRORS as error:
+            raise self._error(box, tensorstores.describe(error)) from error
+
+    # zarr-python: its codecs come from many libraries and raise whatever those raise
+
+    def _open_zarr(self, failure: type[SourceError] = ReadError) -> Any:
+        if self._zarr is None:
+            import zarr
+
+            try:
+                array = zarr.open_array(
+                    self._folder, mode="r", zarr_format=3 if self._zarr_format == 3 else 2
+                )
+            except Exception as error:
+                raise failure(
+                    "the array cannot be opened", got=self._refusal or error, where=self._where
+                ) from error
+            self._zarr = array
+        return self._zarr
+
+    def _read_zarr(self, box: Box) -> NDArray[Any]:
+        array = self._open_zarr()
+        try:
+            data = np.asarray(array[box.slices])
+            absent = None if self._missing == "fill" else self._first_absent(array, box)
+        except Exception as error:
+            raise self._error(box, str(error)) from error
+        if absent is not None:
+            message = f"chunk {absent} is missing"
+            if self._missing == "error":
+                raise self._error(box, message)
+            self._warn(box, message)
+        return data
+
+    def _first_absent(self, array: Any, box: Box) -> tuple[int, ...] | None:
+        """Find a chunk that is not there: its voxels are whatever the fill value is said to be."""
+        import zarr
+
+        metadata = array.metadata.to_dict()
+        zero, one = (
+            zarr.Array.from_dict(array.store_path, {**metadata, "fill_value": value})[box.slices]
+            for value in (0, 1)
+        )
+        absent = np.argwhere((np.asarray(zero) == 0) & (np.asarray(one) == 1))
+        if not len(absent):
+            return None
+        first = absent[0] + box.offset
+        return tuple(int(i) for i in first // self._metadata.chunk_shape)
+
+    # What went wrong
+
+    def _warn(self, box: Box, message: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(
+                f"{self._place(box)}: {message}; it is read as the fill value, "
+                "and so is, from now on without a warning, all else of this array that is missing",
+                DataWarning,
+                stacklevel=3,
+            )
+
+    def _error(self, box: Box, problem: str) -> ReadError:
+        missing = _is_missing(problem)
+        return ReadError(
+            "a chunk is missing" if missing else "voxels cannot be read",
+            got=problem,
+            where=self._place(box),
+            hint="`missing: fill` reads the fill value there" if missing else None,
+        )
+
+    def _place(self, box: Box) -> str:
+        return f"{self._where}, voxels {box.offset} to {box.end}"
+
+
+def _is_missing(problem: str) -> bool:
+    return problem.endswith("is missing")

@@ -1,0 +1,296 @@
+"""OME-NGFF metadata (0.4 in ``.zattrs``, 0.5 under ``ome``): axes, levels, their transformations, and channel labels.
+
+Versions before 0.4 are read as far as they go: their levels have no voxel size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
+from operator import add, mul
+from typing import Any, TypeAlias
+
+import attrs
+
+from dacapo_like.errors import ConfigError, SourceError
+from dacapo_like.geometry import Coordinate, Exact, exact, format_numbers
+from dacapo_like.record import Record, read_record
+from dacapo_like.sources.layout import axis_name
+from dacapo_like.spec import Anchor, Kind, is_leading_axis
+
+KEYS = ("ome", "multiscales", "omero", "image-label")
+"""Attributes that are read here."""
+
+_VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
+_OLD_AXES = ("t", "c", "z", "y", "x")
+_SAME_CORNER = Fraction(1, 100)  # of a voxel: writers round translations to a few digits
+
+
+@attrs.frozen(kw_only=True)
+class Level:
+    """One level of a pyramid; one number per stored axis, ``None`` where nothing is stored."""
+
+    path: str
+    scale: tuple[Exact, ...] | None = None
+    translation: tuple[Exact, ...] | None = None
+
+
+@attrs.frozen(kw_only=True)
+class Pyramid:
+    """A multiscale image.
+
+    Attributes
+    ----------
+    axes : tuple of str
+        In stored order, under their short names.
+    units : tuple of (str or None)
+        Per spatial axis, in stored order.
+    levels : tuple of Level
+        The finest first.
+    channels : tuple of str or None
+        Labels of the channels.
+    kind : str or None
+        ``labels`` where the image is said to be one of labels.
+    record : Record
+        What this package's own writer recorded.
+    """
+
+    axes: tuple[str, ...]
+    units: tuple[str | None, ...]
+    levels: tuple[Level, ...]
+    channels: tuple[str, ...] | None = None
+    kind: Kind | None = None
+    record: Record = attrs.field(factory=Record)
+
+    def spatial(self, values: Iterable[Any]) -> tuple[Any, ...]:
+        """Keep the entries of the spatial axes."""
+        return tuple(
+            value
+            for axis, value in zip(self.axes, values, strict=True)
+            if not is_leading_axis(axis)
+        )
+
+    def voxel_size(self, level: int) -> Coordinate | None:
+        """Give the voxel size of a level along the spatial axes, in stored order."""
+        scale = self.levels[level].scale
+        return None if scale is None else Coordinate(self.spatial(scale))
+
+    def offset(self, level: int, anchor: Anchor) -> Coordinate:
+        """Give the corner of a level's first voxel, its translation naming a `anchor` of that voxel."""
+        translation = self.levels[level].translation
+        stored = Coordinate(self.spatial(translation or (0,) * len(self.axes)))
+        voxel_size = self.voxel_size(level)
+        if anchor == "corner" or voxel_size is None:
+            return stored
+        return stored - voxel_size / 2
+
+    @property
+    def anchor(self) -> Anchor:
+        """What the translations name.
+
+        What our own writer recorded; else the reading under which all levels begin at the same corner; else the corner where
+        no translation is stored and the centre where one is.
+        """
+        if self.record.anchor is not None:
+            return self.record.anchor
+        if len(self.levels) > 1 and all(level.scale is not None for level in self.levels):
+            corner, center = self._corners_agree("corner"), self._corners_agree("center")
+            if corner != center:
+                return "corner" if corner else "center"
+        stored = any(level.translation is not None for level in self.levels)
+        return "center" if stored else "corner"
+
+    def _corners_agree(self, anchor: Anchor) -> bool:
+        voxel_size = self.voxel_size(0)
+        assert voxel_size is not None  # noqa: S101  # the caller looked
+        near = abs(voxel_size) * _SAME_CORNER
+        apart = (
+            abs(self.offset(level, anchor) - self.offset(0, anchor))
+            for level in range(1, len(self.levels))
+        )
+        return all(a <= b for distance in apart for a, b in zip(distance, near, strict=True))
+
+    def level_at(self, path: str) -> int | None:
+        """Give the level whose array is at a path; ``None`` where none is."""
+        paths = [level.path for level in self.levels]
+        return paths.index(path) if path in paths else None
+
+    def level_of(self, voxel_size: Coordinate, where: str) -> int:
+        """Give the level that has a voxel size.
+
+        Raises
+        ------
+        SourceError
+            None has.
+        """
+        sizes = [self.voxel_size(level) for level in range(len(self.levels))]
+        if voxel_size in sizes:
+            return sizes.index(voxel_size)
+        listed = ", ".join(format_numbers(size) for size in sizes if size is not None)
+        raise SourceError(
+            "no level has this voxel size",
+            got=format_numbers(voxel_size),
+            expected=f"one of {listed}" if listed else None,
+            where=where,
+            hint="give `level` too, to override the voxel size of that level",
+            key=("voxel_size",),
+        )
+
+
+def is_image(attributes: Mapping[str, Any]) -> bool:
+    """Whether the attributes of a group are those of a multiscale image."""
+    return bool(_metadata(attributes).get("multiscales"))
+
+
+def _metadata(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    ome = attributes.get("ome")
+    return ome if isinstance(ome, dict) else attributes
+
+
+def read_pyramid(attributes: Mapping[str, Any], where: str) -> Pyramid:
+    """Read the first multiscale image of a group.
+
+    Parameters
+    ----------
+    attributes : mapping
+        Of the group; `is_image` is true of them. Decimals may be `decimal.Decimal`.
+    where : str
+        For errors.
+
+    Raises
+    ------
+    SourceError
+        The metadata are of a version that is not known here, or corrupt.
+
+    Examples
+    --------
+    >>> axes = [{"name": "y", "type": "space", "unit": "nanometer"}, {"name": "x", "type": "space"}]
+    >>> scale = {"type": "scale", "scale": [9.8, 4]}
+    >>> image = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": [scale]}]}
+    >>> pyramid = read_pyramid({"ome": {"version": "0.5", "multiscales": [image]}}, "a.zarr")
+    >>> pyramid.voxel_size(0), pyramid.units, pyramid.anchor
+    (Coordinate(9.8, 4), ('nanometer', None), 'corner')
+    """
+    metadata = _metadata(attributes)
+    record = read_record(attributes, where)
+    try:
+        return _pyramid(metadata, record)
+    except (KeyError, TypeError, AttributeError, ConfigError) as error:
+        raise SourceError(
+            "OME-NGFF metadata are corrupt", got=_describe(error), where=where
+        ) from error
+    except SourceError as error:
+        error.where = where
+        raise
+
+
+def _describe(error: Exception) -> str:
+    return f"no key {error}" if isinstance(error, KeyError) else str(error)
+
+
+def _pyramid(metadata: Mapping[str, Any], record: Record) -> Pyramid:
+    image = metadata["multiscales"][0]
+    version = metadata.get("version") or image.get("version")
+    if version is not None and version not in _VERSIONS:
+        raise SourceError(
+            "unknown version of OME-NGFF", got=version, expected=f"one of {', '.join(_VERSIONS)}"
+        )
+    axes, units = _axes(image.get("axes"))
+    common = _transformations(image.get("coordinateTransformations"), len(axes))
+    levels = tuple(_level(dataset, common, len(axes), record) for dataset in image["datasets"])
+    if not levels:
+        raise SourceError("a multiscale image without levels")
+    if record.units is not None and len(record.units) == len(units):
+        units = tuple(unit or ours for unit, ours in zip(units, record.units, strict=True))
+    return Pyramid(
+        axes=axes,
+        units=units,
+        levels=levels,
+        channels=_channel_labels(metadata.get("omero")),
+        kind=record.kind or ("labels" if "image-label" in metadata else None),
+        record=record,
+    )
+
+
+def _axes(stored: Any) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
+    """Give the names of all axes, and the units of the spatial ones."""
+    if stored is None:  # versions 0.1 and 0.2
+        stored = _OLD_AXES
+    axes = [{"name": axis} if isinstance(axis, str) else axis for axis in stored]
+    names = tuple(_short_name(axis) for axis in axes)
+    return names, tuple(
+        axis.get("unit") or None
+        for axis, name in zip(axes, names, strict=True)
+        if not is_leading_axis(name)
+    )
+
+
+_NAME_OF_TYPE = {"time": "t", "channel": "c"}
+
+
+def _short_name(axis: Mapping[str, Any]) -> str:
+    """Name an axis so that its name says whether it is spatial."""
+    name, kind = axis_name(axis["name"]), axis.get("type")
+    if is_leading_axis(name) or kind == "space" or (kind is None and name in _OLD_AXES):
+        return name
+    return _NAME_OF_TYPE.get(str(kind), f"{name}^")
+
+
+Transformation: TypeAlias = tuple[str, tuple[Exact, ...]]
+
+
+def _level(
+    dataset: Mapping[str, Any], common: Sequence[Transformation], rank: int, record: Record
+) -> Level:
+    path = dataset["path"].strip("/")
+    own = [
+        (kind, record.restore(path, kind, values))
+        for kind, values in _transformations(dataset.get("coordinateTransformations"), rank)
+    ]
+    scale: tuple[Exact, ...] | None = None
+    translation: tuple[Exact, ...] | None = None
+    for kind, values in (*own, *common):
+        if kind == "translation":
+            translation = _each(add, translation or (0,) * rank, values)
+        else:
+            scale = _each(mul, scale or (1,) * rank, values)
+            translation = translation and _each(mul, translation, values)
+    return Level(path=path, scale=scale, translation=translation)
+
+
+def _each(
+    combine: Callable[[Exact, Exact], Exact], left: Iterable[Exact], right: Iterable[Exact]
+) -> tuple[Exact, ...]:
+    return tuple(map(exact, map(combine, left, right)))
+
+
+def _transformations(stored: Any, rank: int) -> list[Transformation]:
+    found = []
+    for transformation in stored or ():
+        kind = transformation["type"]
+        if kind == "identity":
+            continue
+        if kind not in ("scale", "translation") or kind not in transformation:
+            raise SourceError(
+                "unknown coordinate transformation",
+                got=f"{kind} with {', '.join(transformation)}",
+                expected="identity, or scale or translation with their numbers",
+            )
+        values = tuple(exact(value) for value in transformation[kind])
+        if len(values) != rank:
+            raise SourceError(
+                f"a {kind} does not fit the axes",
+                got=f"{len(values)} numbers",
+                expected=f"{rank}, one per axis",
+            )
+        found.append((kind, values))
+    return found
+
+
+def _channel_labels(omero: Any) -> tuple[str, ...] | None:
+    """Give the labels of the channels; a channel without one is called by its index."""
+    channels = (omero or {}).get("channels") or ()
+    labels = [channel.get("label") for channel in channels]
+    if not any(labels):
+        return None
+    return tuple(str(label or i) for i, label in enumerate(labels))

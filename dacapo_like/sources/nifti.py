@@ -1,0 +1,475 @@
+"""NIfTI-1 and NIfTI-2: ``.nii``, ``.nii.gz`` and ``.hdr`` / ``.img`` pairs.
+
+nibabel understands the header and opens the file; the voxels of a box are then read run by run, so that a read costs what
+its box costs and not what the volume does.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import zlib
+from collections.abc import Sequence
+from operator import mul
+from pathlib import Path
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.core import Reader, SourceConfig, about
+from dacapo_like.errors import ReadError, SourceError
+from dacapo_like.geometry import Box, Coordinate, Exact, exact
+from dacapo_like.registry import register
+from dacapo_like.sources.layout import Layout, Stored, axis_name, lay_out
+from dacapo_like.spec import Directions, Kind, is_leading_axis
+
+_COMPRESSED = (".gz", ".bz2")
+_DIMENSIONS = (
+    "c",
+    "t",
+    "z",
+    "y",
+    "x",
+)  # of NIfTI, the slowest first: 5 vector, 4 time, 3, 2, 1 space
+_UNITS = {1: "m", 2: "mm", 3: "um"}
+_INTENT_LABEL = 1002
+_SAME_SIZE = 1e-5  # pixdim and affine are both float32, the affine often a product of rotations
+_ROUNDING = 1e-7  # of a float32 beside 1
+_PAGE = 4096  # bytes: skipping less than a page saves no input, only costs a call
+_LONGEST_RUN = 2**22  # bytes
+_SLAB = 2**20  # bytes
+
+
+def _as_units(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+@register("nifti")
+@attrs.frozen(kw_only=True, cache_hash=True)
+class NiftiArrayConfig(SourceConfig):
+    """A NIfTI image, its axes named as the format does: ``z y x``, ``t z y x`` or ``c t z y x``.
+
+    That is the reverse of nibabel's ``i, j, k, t, u``. The world is the file's own, right-anterior-superior: what nibabel's
+    affine says, from the sform if there is one, else the qform, else the voxel size alone. Voxels stay in file order;
+    where the axes are not the world's own, the spec has their directions.
+
+    Voxels keep their stored type. Where the header scales them they are float32 if 8- or 16-bit integers stay distinct in
+    it, else float64.
+
+    A ``.nii.gz`` is one compressed stream: every read decompresses it up to the end of its box. Where many boxes are to be
+    read, decompress the file first, or materialize it.
+
+    Examples
+    --------
+    >>> from nibabel.testing import data_path
+    >>> array = NiftiArrayConfig(file_name=f"{data_path}/anatomical.nii").array()
+    >>> array
+    <Array nifti: z 25, y 41, x 33; int16 image; voxel (2, 2, 2) mm; offset (-17, -41, -33), shape (50, 82, 66)>
+    >>> array.attrs["nifti"]["orientation"]
+    'LAS'
+    """
+
+    file_name: str = attrs.field(
+        converter=os.fspath,
+        metadata=about("The file; of a pair, the header or the image.", path=True),
+    )
+    axes: tuple[str, ...] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(tuple),
+        metadata=about(
+            "Names of all axes in array order, which is the reverse of nibabel's, where dimensions "
+            "before z are no time: for example [c, z, y, x]."
+        ),
+    )
+    voxel_size: Coordinate | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Coordinate),
+        metadata=about(
+            "Overrides the file's, per spatial axis; the first voxel's centre stays where it is."
+        ),
+    )
+    offset: Coordinate | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Coordinate),
+        metadata=about(
+            "Overrides the corner of the first voxel, per spatial axis, along the array's own axes."
+        ),
+    )
+    units: str | tuple[str | None, ...] | None = attrs.field(
+        default=None,
+        converter=_as_units,
+        metadata=about("Overrides the file's: one, or one per spatial axis."),
+    )
+    channels: tuple[int | str, ...] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(tuple),
+        metadata=about("Which channels of axis c to take; all by default."),
+    )
+    kind: Kind | None = attrs.field(
+        default=None,
+        metadata=about(
+            "How the voxels are meant; inferred from the header and their type by default."
+        ),
+    )
+
+    def open(self) -> Reader:
+        """Read the header.
+
+        Raises
+        ------
+        SourceError
+            The file is not there, no NIfTI, shorter than its header says, or its affine cannot be inverted.
+        """
+        image = _load(self.file_name)
+        proxy, header = image.dataobj, image.header
+        shape = proxy.shape[::-1]
+        if not shape or min(shape) < 1:
+            raise SourceError("an image without voxels", got=proxy.shape, where=self.file_name)
+        _check_length(proxy, self.file_name)
+        axes = _axes(self.axes, shape, self.file_name)
+        dims = sum(not is_leading_axis(axis) for axis in axes)
+        grid = _grid(image.affine, header.get_zooms(), dims, self.file_name)
+        dtype = _scaled_dtype(proxy.dtype, proxy.slope, proxy.inter)
+        labels = int(header["intent_code"]) == _INTENT_LABEL and dtype.kind in "iu"
+        stored = Stored(
+            shape=shape,
+            dtype=dtype,
+            chunk_shape=_chunk_shape(proxy, dims),
+            axes=axes,
+            voxel_size=grid.voxel_size,
+            offset=grid.offset(self.voxel_size),
+            units=(_UNITS.get(int(header["xyzt_units"]) % 8),) * dims,
+            kind="labels" if labels else None,
+            directions=grid.directions,
+            attrs={"nifti": _remembered(image)},
+        )
+        return _NiftiReader(lay_out(stored, self, self.file_name), proxy)
+
+
+def _load(file_name: str) -> Any:
+    """Give nibabel's image; no voxels are read."""
+    if not _without_compression(file_name).endswith((".nii", ".hdr", ".img")):
+        raise SourceError(
+            "not the name of a NIfTI file", expected=".nii, .nii.gz, .hdr or .img", where=file_name
+        )
+    import nibabel  # heavy
+    from nibabel.filebasedimages import ImageFileError
+    from nibabel.spatialimages import HeaderDataError
+    from nibabel.wrapstruct import WrapStructError
+
+    try:
+        Path(file_name).open("rb").close()  # nibabel says less of why it cannot
+    except OSError as error:
+        raise SourceError("cannot open the file", got=error.strerror, where=file_name) from error
+    try:
+        image = nibabel.load(file_name)
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        OverflowError,
+        zlib.error,
+        ImageFileError,
+        HeaderDataError,
+        WrapStructError,
+    ) as error:
+        raise SourceError(
+            "not a NIfTI file that can be read", got=_one_line(error), where=file_name
+        ) from error
+    if not isinstance(image, nibabel.nifti1.Nifti1Pair):  # the base of all four kinds
+        raise SourceError(
+            "not a NIfTI file",
+            got=type(image).__name__,
+            expected="NIfTI-1 or NIfTI-2",
+            where=file_name,
+        )
+    return image
+
+
+def _without_compression(file_name: str) -> str:
+    name = file_name.lower()
+    for suffix in _COMPRESSED:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _is_compressed(file_name: str) -> bool:
+    return file_name.lower().endswith(_COMPRESSED)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _check_length(proxy: Any, where: str) -> None:
+    """Refuse a file that is shorter than its header says; of a compressed one only reading tells."""
+    if _is_compressed(proxy.file_like):
+        return
+    expected = proxy.offset + math.prod(proxy.shape) * proxy.dtype.itemsize
+    try:
+        found = Path(proxy.file_like).stat().st_size
+    except OSError as error:
+        raise SourceError(
+            "cannot open the image of the pair",
+            got=f"{proxy.file_like}: {error.strerror}",
+            where=where,
+        ) from error
+    if found < expected:
+        raise SourceError(
+            "the file is truncated",
+            got=f"{found} bytes in {proxy.file_like}",
+            expected=f"{expected} bytes",
+            where=where,
+        )
+
+
+def _axes(given: Sequence[str] | None, shape: Sequence[int], where: str) -> tuple[str, ...]:
+    """Name all axes in array order; the spatial ones are the last, and their order is the file's."""
+    rank = len(shape)
+    if given is None:
+        if rank <= len(_DIMENSIONS):
+            return _DIMENSIONS[len(_DIMENSIONS) - rank :]
+        hint = "give `axes` in the config, for example [s, c, t, z, y, x]"
+        raise SourceError(
+            "NIfTI does not name dimensions behind the fifth",
+            got=f"an array of shape {tuple(shape)}",
+            expected="names for all axes",
+            where=where,
+            hint=hint,
+            key=("axes",),
+        )
+    axes = tuple(axis_name(axis) for axis in given)
+    dims = sum(not is_leading_axis(axis) for axis in axes)
+    if len(axes) != rank or dims > 3 or axes[rank - dims :] != ("z", "y", "x")[3 - dims :]:
+        raise SourceError(
+            "axes do not fit the image",
+            got=" ".join(given),
+            expected=f"{rank} names for shape {tuple(shape)}, the spatial ones last, as z y x",
+            where=where,
+            hint="array order is the reverse of nibabel's i, j, k",
+            key=("axes",),
+        )
+    return axes
+
+
+@attrs.frozen
+class _Grid:
+    """Where the voxels lie, per spatial axis of the array, components in the order of these axes."""
+
+    voxel_size: Coordinate
+    centre: Coordinate
+    directions: Directions | None
+
+    def offset(self, voxel_size: Coordinate | None) -> Coordinate:
+        """Give the corner of the first voxel, whose centre is what the file says."""
+        if voxel_size is None or len(voxel_size) != len(self.centre):  # which `lay_out` refuses
+            voxel_size = self.voxel_size
+        return self.centre - voxel_size / 2
+
+
+def _grid(affine: NDArray[np.float64], zooms: Sequence[float], dims: int, where: str) -> _Grid:
+    """Split nibabel's affine into voxel size, place and directions, such that they multiply to it again.
+
+    Parameters
+    ----------
+    affine : ndarray
+        Of shape (4, 4), from i, j, k to x, y, z of voxel centres.
+    zooms : sequence of float
+        Voxel size along i, j, k as the header has it.
+    dims : int
+        Number of spatial axes.
+    where : str
+        For errors.
+    """
+    columns = affine[:dims, :dims][::-1, ::-1]
+    tilt = affine[dims:3, :dims]
+    with np.errstate(over="ignore"):
+        sizes = np.linalg.norm(columns, axis=0)
+    single = np.finfo(np.float32)
+    if not np.isfinite(affine).all() or not (single.tiny < sizes.min() <= sizes.max() < single.max):
+        raise _unusable(affine, where)
+    if np.abs(tilt).max(initial=0) > _SAME_SIZE * sizes.min():
+        raise SourceError(
+            f"an image of {dims} dimensions that is tilted out of them",
+            got=f"affine {affine.tolist()}",
+            where=where,
+            hint="store it with three dimensions, one of length 1",
+        )
+    voxel_size = Coordinate(map(_voxel_size, sizes, reversed(zooms[:dims])))
+    directions = columns / [float(size) for size in voxel_size]
+    whole = np.rint(directions)
+    directions = np.where(np.abs(directions - whole) < _ROUNDING, whole + 0.0, directions)
+    if abs(np.linalg.det(directions)) < _SAME_SIZE:
+        raise _unusable(affine, where)
+    centre = np.linalg.solve(directions, affine[:dims, 3][::-1])
+    aligned = np.array_equal(directions, np.eye(dims))
+    return _Grid(
+        voxel_size=voxel_size,
+        centre=Coordinate(map(_shortest, centre)),
+        directions=None if aligned else tuple(map(tuple, directions.T.tolist())),
+    )
+
+
+def _unusable(affine: NDArray[np.float64], where: str) -> SourceError:
+    return SourceError(
+        "the file's affine cannot be inverted",
+        got=affine.tolist(),
+        where=where,
+        hint="repair its sform or qform",
+    )
+
+
+def _voxel_size(size: float, zoom: float) -> Exact:
+    """Prefer the header's own number, which is the one that was meant, to the length of the affine's column."""
+    return _shortest(zoom if abs(zoom - size) <= _SAME_SIZE * size else float(np.float32(size)))
+
+
+def _shortest(value: float) -> Exact:
+    """Give the shortest decimal that names a number: of single precision, if that is where it comes from.
+
+    Examples
+    --------
+    >>> _shortest(float(np.float32(2.2)))
+    Fraction(11, 5)
+    """
+    with np.errstate(over="ignore"):
+        single = np.float32(value)
+    return exact(single if float(single) == value else float(value))
+
+
+def _scaled_dtype(stored: np.dtype[Any], slope: float, inter: float) -> np.dtype[Any]:
+    """Give the type of the voxels: float32 where no two small integers become the same in it, else float64."""
+    if not _scales(slope, inter):
+        return stored
+    if stored.kind in "iu" and stored.itemsize <= 2:
+        limits = np.iinfo(stored)
+        largest = max(abs(limit * slope + inter) for limit in (int(limits.min), int(limits.max)))
+        with np.errstate(over="ignore", invalid="ignore"):
+            if np.spacing(np.float32(largest)) < abs(slope):
+                return np.dtype(np.float32)
+    return np.dtype(np.float64) if stored.kind in "iuf" else stored
+
+
+def _scales(slope: float, inter: float) -> bool:
+    return (slope, inter) != (1, 0)
+
+
+def _chunk_shape(proxy: Any, dims: int) -> tuple[int, ...]:
+    """Give what is best read at once: about a megabyte that lies together, or the whole of a compressed stream."""
+    shape = proxy.shape[::-1]
+    if _is_compressed(proxy.file_like):
+        return tuple(shape)
+    left = _SLAB // proxy.dtype.itemsize
+    chunk: list[int] = []
+    for n in reversed(shape[len(shape) - dims :]):
+        chunk.append(min(n, max(left, 1)))
+        left //= n
+    return (1,) * (len(shape) - dims) + tuple(reversed(chunk))
+
+
+def _remembered(image: Any) -> dict[str, Any]:
+    """Give what the header says that a spec does not, in plain values."""
+    import nibabel  # heavy
+
+    header = image.header
+    codes = nibabel.aff2axcodes(image.affine)  # type: ignore[no-untyped-call]  # nibabel has not typed it
+    return {
+        "orientation": "".join(code or "?" for code in codes),
+        "sform_code": int(header["sform_code"]),
+        "qform_code": int(header["qform_code"]),
+        "xyzt_units": int(header["xyzt_units"]),
+        "intent_code": int(header["intent_code"]),
+        "pixdim": [float(str(zoom)) for zoom in header.get_zooms()],
+        "descrip": header["descrip"].item().split(b"\0")[0].decode("utf-8", errors="replace"),
+    }
+
+
+class _NiftiReader(Reader):
+    """Opens the file for every read and keeps nothing: threads and forked processes do not meet."""
+
+    def __init__(self, layout: Layout, proxy: Any) -> None:
+        self.spec = layout.spec
+        self._layout = layout
+        self._file_name: str = proxy.file_like
+        self._start: int = proxy.offset
+        self._shape: tuple[int, ...] = proxy.shape[::-1]
+        self._stored: np.dtype[Any] = proxy.dtype
+        self._slope, self._inter = float(proxy.slope), float(proxy.inter)
+
+    def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read a box; of a compressed file, all that lies before it is decompressed."""
+        from nibabel.openers import ImageOpener  # heavy
+
+        target = np.empty(box.shape, self.spec.dtype) if out is None else out
+        if not target.size:
+            return target
+        try:
+            with ImageOpener(self._file_name) as file:
+                for stored, place in self._layout.parts(box):
+                    self._fill(target[place], file, stored)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ReadError(
+                "voxels cannot be read",
+                got=_one_line(error),
+                where=self._file_name,
+                hint="the file may be truncated or damaged: compare it with its original",
+            ) from error
+        return target
+
+    def _fill(self, target: NDArray[Any], file: Any, box: Box) -> None:
+        """Read the runs of bytes that hold a box."""
+        strides = _strides(self._shape, self._stored.itemsize)
+        axis, length = _run(strides, box.shape, self._stored.itemsize)
+        buffer = np.empty(length, np.uint8)
+        run: NDArray[Any] = np.ndarray(
+            box.shape[axis:], self._stored, buffer, strides=strides[axis:]
+        )
+        start = self._start + sum(map(mul, box.offset, strides))
+        for index in np.ndindex(box.shape[:axis]):
+            file.seek(start + sum(map(mul, index, strides)))
+            found = file.readinto(buffer)
+            if found != length:
+                raise EOFError(f"the file ends {length - found} bytes too early")
+            target[index] = self._scale(run)
+
+    def _scale(self, run: NDArray[Any]) -> NDArray[Any]:
+        if not _scales(self._slope, self._inter):
+            return run
+        scaled: NDArray[Any] = np.multiply(run, self._slope, dtype=np.float64)
+        scaled += self._inter
+        return scaled
+
+
+def _strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
+    """Give the bytes from one index to the next along each axis, the last axis being the fastest.
+
+    Examples
+    --------
+    >>> _strides((5, 4, 3), 2)
+    (24, 6, 2)
+    """
+    return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def _run(strides: Sequence[int], box_shape: Sequence[int], itemsize: int) -> tuple[int, int]:
+    """Choose what one call reads: the axes from which on, and the bytes from their first voxel to their last.
+
+    Runs grow over gaps of less than a page, but not without bound.
+
+    Examples
+    --------
+    A few columns of a small plane come with the rows around them, of a large one row by row.
+
+    >>> _run(_strides((9, 100, 100), 2), (9, 50, 10), 2), _run(_strides((9, 9, 9000), 2), (9, 9, 10), 2)
+    ((1, 9820), (2, 20))
+    """
+    axis = len(box_shape) - 1
+    length = (box_shape[axis] - 1) * strides[axis] + itemsize
+    while axis:
+        longer = (box_shape[axis - 1] - 1) * strides[axis - 1] + length
+        if strides[axis - 1] - length > _PAGE or longer > _LONGEST_RUN:
+            break
+        axis, length = axis - 1, longer
+    return axis, length

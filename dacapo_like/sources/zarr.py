@@ -1,0 +1,248 @@
+"""Zarr: versions 2 and 3, sharded too; plain arrays with DaCapo's attributes, and OME-NGFF pyramids."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Literal, TypeAlias
+
+import attrs
+from numpy.typing import NDArray
+
+from dacapo_like.core import Reader, SourceConfig, about
+from dacapo_like.errors import DacapoLikeError, SourceError
+from dacapo_like.geometry import Box, Coordinate
+from dacapo_like.registry import register
+from dacapo_like.sources import ngff
+from dacapo_like.sources._zarr_nodes import (
+    ArrayNode,
+    LocalStore,
+    Node,
+    find_node,
+    open_local,
+    read_node,
+)
+from dacapo_like.sources._zarr_voxels import Missing, ZarrVoxels
+from dacapo_like.sources.layout import Layout, Stored, lay_out, stored_from_attributes
+from dacapo_like.spec import Kind
+
+Units: TypeAlias = str | tuple[str | None, ...] | None
+
+
+def _as_units(units: str | Iterable[str | None] | None) -> Units:
+    return units if units is None or isinstance(units, str) else tuple(units)
+
+
+@register("zarr")
+@attrs.frozen(kw_only=True, cache_hash=True)
+class ZarrArrayConfig(SourceConfig):
+    """An array, or one level of an OME-NGFF pyramid, in a Zarr store on a local disk.
+
+    Examples
+    --------
+    >>> ZarrArrayConfig(file_name="fly.zarr", dataset="em", level=1).describe()
+    'zarr'
+    """
+
+    file_name: str = attrs.field(metadata=about("The Zarr store: a folder.", path=True))
+    dataset: str | None = attrs.field(
+        default=None,
+        metadata=about("Array, or OME-NGFF group, in the store; by default the only one there is."),
+    )
+    level: int | None = attrs.field(
+        default=None, metadata=about("Level of a pyramid, 0 the finest; by default 0.")
+    )
+    channels: tuple[int | str, ...] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(tuple),
+        metadata=about("Channels to keep, by index or label, in this order; by default all."),
+    )
+    axes: tuple[str, ...] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(tuple),
+        metadata=about("Names of the stored axes, in stored order, where the file does not say."),
+    )
+    voxel_size: Coordinate | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Coordinate),
+        metadata=about(
+            "Of a pyramid without `level`, chooses the level that has it; else replaces what the file says."
+        ),
+    )
+    offset: Coordinate | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Coordinate),
+        metadata=about("World position of the first voxel's corner; replaces what the file says."),
+    )
+    units: Units = attrs.field(
+        default=None,
+        converter=_as_units,
+        metadata=about("Unit of all spatial axes, or one each; replaces what the file says."),
+    )
+    anchor: Literal["auto", "center", "corner"] = attrs.field(
+        default="auto",
+        metadata=about("Which point of the first voxel a stored OME-NGFF translation names."),
+    )
+    kind: Kind | None = attrs.field(
+        default=None,
+        metadata=about("How voxels are resampled, viewed and stitched; inferred where omitted."),
+    )
+    missing: Missing = attrs.field(
+        default="fill", metadata=about("What to do about chunks that are not there.")
+    )
+
+    def open(self) -> Reader:
+        """Read the metadata and give a reader; no chunk is looked for."""
+        where = posixpath.join(self.file_name, (self.dataset or "").strip("/")).rstrip("/")
+        try:
+            return self._open(where)
+        except DacapoLikeError as error:
+            error.where = error.where or where
+            raise
+
+    def _open(self, where: str) -> Reader:
+        store, root = open_local(self.file_name)
+        key = posixpath.normpath(posixpath.join(root, (self.dataset or "").strip("/")))
+        node = find_node(store, "" if key == "." else key, ngff.is_image, where)
+        array, stored = self._stored(store, node, where)
+        voxels = ZarrVoxels(
+            store.root / array.key, array.zarr_format, array.metadata, self.missing, where
+        )
+        layout = lay_out(stored, self, where)
+        voxels.check()
+        return _ZarrReader(layout, voxels)
+
+    def _stored(self, store: LocalStore, node: Node, where: str) -> tuple[ArrayNode, Stored]:
+        """Find the array, and say what its metadata, or those of its pyramid, say of it."""
+        if not isinstance(node, ArrayNode):
+            pyramid = ngff.read_pyramid(node.attributes, where)
+            level = self._level(pyramid, where)
+            array = _array_of(store, node, pyramid.levels[level], where)
+            attributes = {**node.attributes, **array.attributes}
+            return array, self._stored_level(pyramid, level, array, attributes, where)
+        if self.level:
+            raise SourceError(
+                "an array has no levels",
+                got=f"level {self.level}",
+                where=where,
+                hint="`dataset` may name the multiscale group that the array is in",
+                key=("level",),
+            )
+        above = _pyramid_above(store, node)
+        if above is None:
+            return node, self._stored_plain(node, where)
+        return node, self._stored_level(*above, node, node.attributes, where)
+
+    def _level(self, pyramid: ngff.Pyramid, where: str) -> int:
+        if self.level is None and self.voxel_size is not None:
+            return pyramid.level_of(self.voxel_size, where)
+        level = self.level or 0
+        if not 0 <= level < len(pyramid.levels):
+            raise SourceError(
+                "no such level",
+                got=level,
+                expected=f"0 to {len(pyramid.levels) - 1}",
+                where=where,
+                key=("level",),
+            )
+        return level
+
+    def _stored_level(
+        self,
+        pyramid: ngff.Pyramid,
+        level: int,
+        array: ArrayNode,
+        attributes: Mapping[str, Any],
+        where: str,
+    ) -> Stored:
+        metadata = array.metadata
+        if len(pyramid.axes) != len(metadata.shape):
+            raise SourceError(
+                "the axes of the multiscale group do not fit its array",
+                got=f"{' '.join(pyramid.axes)} for shape {metadata.shape}",
+                expected=f"{len(metadata.shape)} axes",
+                where=where,
+            )
+        anchor = pyramid.anchor if self.anchor == "auto" else self.anchor
+        count = metadata.shape[pyramid.axes.index("c")] if "c" in pyramid.axes else 0
+        return Stored(
+            shape=metadata.shape,
+            dtype=metadata.dtype,
+            chunk_shape=metadata.chunk_shape,
+            axes=pyramid.axes,
+            voxel_size=pyramid.voxel_size(level),
+            offset=pyramid.offset(level, anchor),
+            units=pyramid.units,
+            channels=pyramid.channels if len(pyramid.channels or ()) == count else None,
+            kind=pyramid.kind,
+            directions=pyramid.record.directions,
+            anchor=anchor,
+            attrs=_plain({k: v for k, v in attributes.items() if k not in ngff.KEYS}),
+        )
+
+    def _stored_plain(self, node: ArrayNode, where: str) -> Stored:
+        if self.anchor == "center":
+            raise SourceError(
+                "`anchor` says what OME-NGFF translations name, and this array has none",
+                got=self.anchor,
+                expected="a multiscale group, or one of its arrays",
+                where=where,
+                hint="the offset of a plain array is a corner; give `offset` to correct it",
+                key=("anchor",),
+            )
+        metadata, attributes = node.metadata, dict(node.attributes)
+        if metadata.dimension_names and None not in metadata.dimension_names:
+            attributes = {"axis_names": metadata.dimension_names, **attributes}
+        stored = stored_from_attributes(
+            attributes, metadata.shape, metadata.dtype, metadata.chunk_shape, where
+        )
+        return attrs.evolve(stored, attrs=_plain(node.attributes))
+
+
+def _array_of(store: LocalStore, group: Node, level: ngff.Level, where: str) -> ArrayNode:
+    node = read_node(store, posixpath.join(group.key, level.path))
+    if not isinstance(node, ArrayNode):
+        raise SourceError(
+            "the array of a level is not there",
+            got=level.path,
+            expected="the path of an array in the multiscale group",
+            where=where,
+        )
+    return node
+
+
+def _pyramid_above(store: LocalStore, node: ArrayNode) -> tuple[ngff.Pyramid, int] | None:
+    """Find the multiscale group that lists an array, and the array's level in it."""
+    key = node.key
+    while key:
+        key = posixpath.dirname(key)
+        group = read_node(store, key)
+        if group is not None and ngff.is_image(group.attributes):
+            pyramid = ngff.read_pyramid(group.attributes, store.locate(key))
+            level = pyramid.level_at(posixpath.relpath(node.key, key or "."))
+            if level is not None:
+                return pyramid, level
+    return None
+
+
+def _plain(value: Any) -> Any:
+    """Give JSON with floats where exact decimals were parsed."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list) else value
+
+
+class _ZarrReader(Reader):
+    def __init__(self, layout: Layout, voxels: ZarrVoxels) -> None:
+        self.spec = layout.spec
+        self._layout = layout
+        self._voxels = voxels
+
+    def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        return self.start(box, out)()
+
+    def start(self, box: Box, out: NDArray[Any] | None = None) -> Callable[[], NDArray[Any]]:
+        return self._layout.start(box, self._voxels.start, out)

@@ -1,0 +1,151 @@
+import math
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from dacapo_like import IntensitiesArrayConfig, from_numpy
+from dacapo_like.errors import ConfigError
+from dacapo_like.testing import ArrayContract, Case, as_zarr, sample_voxels
+
+
+def scaled(voxels, low, high, *, clip=False):
+    """(x - low) / (high - low) in exact arithmetic, rounded to float32 once."""
+    low, high = Fraction(low), Fraction(high)
+
+    def one(x):
+        if isinstance(x, float) and not math.isfinite(x):
+            return x
+        value = (Fraction(x) - low) / (high - low)
+        return float(min(max(value, 0), 1) if clip else value)
+
+    return np.vectorize(one, otypes=["float64"])(voxels).astype("float32")
+
+
+def case(voxels, directory, low, high, *, clip=False, oracle_tolerance=1e-6, **grid):
+    source = as_zarr(voxels, directory / "a", **grid)
+    return Case(
+        source.intensities(min=low, max=high, clip=clip),
+        scaled(voxels, low, high, clip=clip),
+        oracle_tolerance=oracle_tolerance,
+    )
+
+
+class TestLaws(ArrayContract):
+    def case_bytes(self, directory):
+        return case(sample_voxels((6, 7), "uint8"), directory, 0, 255, voxel_size=(9.8, 25))
+
+    def case_bytes_by_a_power_of_two_are_exact(self, directory):
+        voxels = sample_voxels((6, 7), "uint8")
+        return case(voxels, directory, 16, 272, oracle_tolerance=0)
+
+    def case_signed_clipped(self, directory):
+        voxels = sample_voxels((3, 4, 5), "int16")
+        return case(voxels, directory, -1000.5, 2000, clip=True, offset=(-3, -4, 5))
+
+    def case_falling(self, directory):
+        return case(sample_voxels((4, 5), "uint16"), directory, 65535, 0)
+
+    def case_floats_with_time_and_channels(self, directory):
+        voxels = sample_voxels((2, 2, 3, 4), "float32")
+        return case(voxels, directory, -0.1, 0.3, axes="tcyx", voxel_size=(0.7, 0.7))
+
+    def case_doubles_that_float32_cannot_hold(self, directory):
+        voxels = 1e9 + sample_voxels((4, 5), "float64") / 1000
+        return case(voxels, directory, 1e9 - 1, 1e9 + 1)
+
+    def case_large_labels(self, directory):
+        return case(sample_voxels((4, 5), "uint64"), directory, 0, 2**64 - 1)
+
+    def case_large_signed(self, directory):
+        return case(sample_voxels((4, 5), "int64"), directory, -(2**63), 2**63 - 1)
+
+    def case_32_bits(self, directory):
+        voxels = np.array([[2**32 - 1, 2**32 - 2, 2**24 + 1, 0]], "uint32")
+        return case(voxels, directory, 2**32 - 9, 2**32 - 1)
+
+    def case_bool(self, directory):
+        return case(sample_voxels((4, 5), "bool"), directory, 0, 2, oracle_tolerance=0)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64"]
+)
+def test_integers_become_float32_images(dtype):
+    result = from_numpy(sample_voxels((3, 4), dtype)).intensities(min=0, max=1)
+    assert result.dtype == result.read().dtype == "float32"
+    assert result.kind == "image"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_floats_become_float32(dtype):
+    assert from_numpy(np.ones((3, 4), dtype)).intensities(min=0, max=1).read().dtype == "float32"
+
+
+def test_the_rest_of_the_spec_is_the_source_s():
+    source = from_numpy(
+        np.zeros((2, 3, 4), "uint32"),
+        axes="cyx",
+        channels=("a", "b"),
+        voxel_size=(9.8, 1),
+        units="nm",
+    )
+    expected = source.spec.replace(dtype="float32", kind="image")
+    assert source.intensities(min=0, max=1).spec == expected
+
+
+def test_values_are_not_cut_to_integers_before_they_are_scaled():
+    floats = from_numpy(np.array([[-0.1, 0.5, 254.9]]))
+    expected = np.array([[-0.1 / 255, 0.5 / 255, 254.9 / 255]])
+    np.testing.assert_allclose(floats.intensities(min=0, max=255), expected, rtol=1e-6)
+    integers = from_numpy(np.array([[0, 1]], "uint8"))
+    np.testing.assert_allclose(integers.intensities(min=-0.1, max=0.4), [[0.2, 2.2]], rtol=1e-6)
+
+
+def test_values_beyond_the_range_stay_beyond_unless_clipped():
+    source = from_numpy(np.array([[-255, 0, 255, 510]], "int16"))
+    np.testing.assert_array_equal(source.intensities(min=0, max=255), [[-1, 0, 1, 2]])
+    np.testing.assert_array_equal(source.intensities(min=0, max=255, clip=True), [[0, 0, 1, 1]])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "uint16", "float32", "float64"])
+@pytest.mark.parametrize(("low", "high"), [(3, 99), (99, 3), (17, 113)])
+def test_the_ends_of_the_range_become_exactly_0_and_1(dtype, low, high):
+    source = from_numpy(np.array([[low, high]], dtype))
+    np.testing.assert_array_equal(source.intensities(min=low, max=high), [[0, 1]])
+
+
+def test_nan_and_infinity_stay():
+    source = from_numpy(np.array([[np.nan, np.inf, -np.inf]], "float32"))
+    np.testing.assert_array_equal(
+        source.intensities(min=0, max=2).read(), [[np.nan, np.inf, -np.inf]]
+    )
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1e39), (0, 1e-46), (-1e300, 1e300)])
+def test_a_range_that_float32_cannot_hold_is_computed_in_float64(low, high):
+    source = from_numpy(np.array([[0, 200]], "uint8"))
+    with np.errstate(over="ignore"):
+        expected = ((np.array([[0, 200]]) - low) / (high - low)).astype("float32")
+        np.testing.assert_array_equal(source.intensities(min=low, max=high), expected)
+
+
+def test_an_empty_range_is_refused():
+    with pytest.raises(ConfigError, match="`min` and `max` are equal") as error:
+        from_numpy(np.zeros((2, 2))).intensities(min=5, max=5.0)
+    assert error.value.key == ("max",)
+    assert error.value.expected == "a number other than 5.0"
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, math.inf), (-math.inf, 0), (math.nan, 1)])
+def test_a_range_without_an_end_is_refused(low, high):
+    with pytest.raises(ConfigError, match="range is not finite"):
+        IntensitiesArrayConfig(
+            source_array_config=from_numpy(np.zeros((2, 2))).config, min=low, max=high
+        )
+
+
+def test_a_narrow_range_far_from_zero_is_not_blurred():
+    source = from_numpy(np.array([[30000, 30001]], "uint16"))
+    expected = scaled(np.array([[30000, 30001]]), 30000.3, 30000.4)
+    np.testing.assert_allclose(source.intensities(min=30000.3, max=30000.4), expected, rtol=1e-6)

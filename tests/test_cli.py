@@ -1,0 +1,189 @@
+"""The commands, as people type them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import zarr
+from click.testing import CliRunner
+from PIL import Image
+
+import dacapo_like
+from dacapo_like.cli import main
+
+
+@pytest.fixture
+def run():
+    return lambda *arguments: CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def test_verify_says_nothing_is_wrong_and_exits_with_0(run, configs):
+    result = run("verify", configs / "quickstart.yaml", configs / "channels.toml")
+    assert (result.exit_code, result.output) == (0, "2 documents: no problems\n")
+
+
+@pytest.fixture
+def broken(tmp_path):
+    path = tmp_path / "broken.yaml"
+    path.write_text("type: binarise\n")
+    return path
+
+
+def test_verify_exits_with_1_where_there_are_problems(run, broken):
+    result = run("verify", broken)
+    assert result.exit_code == 1
+    assert result.output.startswith(f"{broken}:1:7: error DL101 [type]: unknown type of array")
+    assert "did you mean 'binarize'?" in result.output
+    assert result.output.endswith("1 document: 1 error\n")
+
+
+def test_verify_of_a_file_that_is_not_there_is_a_problem(run, tmp_path):
+    result = run("verify", tmp_path / "nowhere.yaml")
+    assert result.exit_code == 1
+    assert "DL001" in result.output
+
+
+def test_wrong_usage_exits_with_2(run):
+    assert run("verify").exit_code == 2
+    assert run("verify", "--format", "xml", "a.yaml").exit_code == 2
+    assert run("materialize", "a", "b", "c", "d").exit_code == 2
+
+
+def test_warnings_are_problems_only_where_strict(run, configs, tmp_path):
+    path = tmp_path / "warn.yaml"
+    path.write_text(
+        f"type: crop\nsource: {{type: zarr, file_name: {configs}/data/em.zarr}}\n"
+        "roi: {offset: [0, 0, 0], shape: [2500, 98, 98]}\n"
+    )
+    assert run("verify", path).exit_code == 0
+    assert "1 warning" in run("verify", path).output
+    assert run("verify", "--strict", path).exit_code == 1
+
+
+def test_verify_for_other_tools(run, broken):
+    found = json.loads(run("verify", "--format", "json", broken).output)
+    assert found["files"] == 1
+    (problem,) = found["problems"]
+    assert set(problem) == {"path", "line", "column", "key", "code", "severity", "message", "hint"}
+    assert (problem["line"], problem["column"], problem["code"]) == (1, 7, "DL101")
+    annotation = run("verify", "--format", "github", broken).output
+    assert annotation.startswith(
+        f"::error file={broken},line=1,col=7,title=DL101::type: unknown type"
+    )
+    sarif = json.loads(run("verify", "--format", "sarif", broken).output)
+    (result,) = sarif["runs"][0]["results"]
+    assert sarif["version"] == "2.1.0"
+    assert result["ruleId"] == "DL101"
+    assert result["locations"][0]["physicalLocation"]["region"] == {
+        "startLine": 1,
+        "startColumn": 7,
+    }
+
+
+def test_show_names_axes_dtype_voxel_size_roi_and_units_of_every_node(run, configs):
+    output = run("show", configs / "quickstart.yaml", "composed").output
+    for node in (
+        "concat 'composed'",
+        "intensities",
+        "resampled",
+        "crop 'brain'",
+        "nifti 'raw'",
+        "binarize",
+        "nifti 'tissue'",
+    ):
+        assert node in output
+    assert output.count("voxel size") == output.count("ROI offset") == 9
+    assert "axes c 5 t 2" in output
+    assert "voxel size (2.199999, 4, 4) mm" in output
+
+
+def test_show_draws_a_picture_that_holds_the_data(run, configs, tmp_path):
+    target = tmp_path / "pictures" / "quickstart.png"
+    result = run(
+        "show", configs / "quickstart.yaml", "composed", "--png", target, "--beside", "raw"
+    )
+    assert result.exit_code == 0, result.output
+    picture = np.asarray(Image.open(target).convert("L"))
+    assert picture.shape[1] > 5 * 300
+    panel = picture[:, : picture.shape[1] // 7]
+    assert len(np.unique(panel)) > 50
+
+
+def test_list_names_the_arrays(run, configs):
+    lines = run("list", configs / "channels.toml").output.splitlines()
+    assert [line.split() for line in lines] == [
+        ["em", "zarr"],
+        ["unknown", "constant"],
+        ["stack", "concat"],
+    ]
+    assert run("list", configs / "clipped.json").output.split() == ["clipped", "intensities"]
+
+
+def test_materialize_writes_what_reads_give(run, configs, tmp_path):
+    out = tmp_path / "out.zarr"
+    result = run("materialize", configs / "em_training.yaml", "left_half", out)
+    assert result.exit_code == 0, result.output
+    expected = dacapo_like.open_array(configs / "em_training.yaml", "left_half").read()
+    np.testing.assert_array_equal(np.asarray(zarr.open_array(out / "0", mode="r")), expected)
+    again = run("materialize", configs / "em_training.yaml", "left_half", out)
+    assert again.exit_code == 1
+    assert "overwrite" in again.output
+    assert (
+        run("materialize", configs / "em_training.yaml", "left_half", out, "--overwrite").exit_code
+        == 0
+    )
+
+
+def test_materialize_of_a_document_with_one_array_needs_no_name(run, configs, tmp_path):
+    result = run(
+        "materialize", configs / "clipped.json", tmp_path / "out.zarr", "--chunks", "8,32,32"
+    )
+    assert result.exit_code == 0, result.output
+    assert zarr.open_array(tmp_path / "out.zarr" / "0", mode="r").chunks == (8, 32, 32)
+
+
+def test_our_errors_are_one_message_and_no_traceback(run, configs):
+    result = run("show", configs / "quickstart.yaml", "composd")
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: no array of this name (got 'composd'; expected one of raw, tissue, brain, brain_tissue, normalized, "
+        "classes, composed). Hint: did you mean 'composed'?\n"
+    )
+
+
+def test_schema_is_printed_written_and_checked(run, tmp_path):
+    assert json.loads(run("schema").output)["title"] == "dacapo_like array"
+    assert json.loads(run("schema", "--experiment").output)["title"] == "dacapo_like experiment"
+    assert run("schema", "--write", tmp_path).exit_code == 0
+    assert len(list(tmp_path.iterdir())) == 4
+    assert run("schema", "--check", tmp_path).exit_code == 0
+    next(tmp_path.iterdir()).write_text("{}")
+    stale = run("schema", "--check", tmp_path)
+    assert (stale.exit_code, stale.output.startswith("stale: ")) == (1, True)
+
+
+def test_the_installed_command_runs():
+    result = subprocess.run(
+        [sys.executable, "-c", "from dacapo_like.cli import main; main(['--help'])"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for command in ("verify", "show", "list", "materialize", "schema"):
+        assert command in result.stdout
+
+
+def test_verify_and_show_import_nothing_heavy(configs):
+    code = (
+        "import sys; from click.testing import CliRunner; from dacapo_like.cli import main\n"
+        f"assert CliRunner().invoke(main, ['list', {str(configs / 'quickstart.yaml')!r}]).exit_code == 0\n"
+        "print([name for name in ('dask', 'zarr', 'numba', 'nibabel', 'h5py', 'tensorstore', 'matplotlib', 'scipy') if name in sys.modules])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"

@@ -1,0 +1,52 @@
+"""What `import dacapo_like` gives, and what it costs."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import dacapo_like
+from dacapo_like.registry import array_types
+
+
+def test_every_config_class_is_public():
+    for config in array_types().values():
+        assert getattr(dacapo_like, config.__name__) is config
+        assert config.__name__ in dacapo_like.__all__
+
+
+def test_everything_in_all_is_there():
+    assert all(hasattr(dacapo_like, name) for name in dacapo_like.__all__)
+
+
+def test_import_loads_no_heavy_package():
+    heavy = [
+        "zarr",
+        "tensorstore",
+        "numba",
+        "dask",
+        "scipy",
+        "h5py",
+        "nibabel",
+        "tifffile",
+        "requests",
+        "rich",
+        "click",
+    ]
+    code = f"import sys, dacapo_like; print([name for name in {heavy} if name in sys.modules])"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+def test_a_read_builds_no_dask_graph():
+    code = (
+        "import sys, numpy as np, dacapo_like\n"
+        "array = dacapo_like.from_numpy(np.zeros((8, 8, 8), 'uint8')).intensities(min=0, max=1).downsample((2, 2, 2))\n"
+        "array.read(); print('dask' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "False"
