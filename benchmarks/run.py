@@ -25,7 +25,9 @@ HUGE, SMALL, REGION = 100_000, 512, 64
 def empty_store(folder: Path, edge: int) -> str:
     """Make a Zarr of ``edge``**3 voxels that holds no chunk."""
     path = folder / f"empty_{edge}.zarr"
-    array = zarr.create_array(path, shape=(edge,) * 3, chunks=(64,) * 3, dtype="uint8")
+    array = zarr.create_array(
+        path, shape=(edge,) * 3, chunks=(64,) * 3, dtype="uint8", overwrite=True
+    )
     array.attrs.update(
         {"voxel_size": [4, 4, 4], "offset": [0, 0, 0], "axes": ["z", "y", "x"], "units": ["nm"] * 3}
     )
@@ -35,7 +37,9 @@ def empty_store(folder: Path, edge: int) -> str:
 def written_store(folder: Path, edge: int, region: int) -> str:
     """Make a Zarr of ``edge``**3 voxels whose first ``2 * region``**3 hold data."""
     path = folder / f"written_{edge}.zarr"
-    array = zarr.create_array(path, shape=(edge,) * 3, chunks=(64,) * 3, dtype="uint8")
+    array = zarr.create_array(
+        path, shape=(edge,) * 3, chunks=(64,) * 3, dtype="uint8", overwrite=True
+    )
     array.attrs.update({"voxel_size": [4, 4, 4], "offset": [0, 0, 0]})
     corner = np.random.default_rng(0).integers(0, 255, (2 * region,) * 3, dtype="uint8")
     array[: 2 * region, : 2 * region, : 2 * region] = corner

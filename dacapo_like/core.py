@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import numpy as np
@@ -12,14 +15,13 @@ from numpy.typing import NDArray
 
 from dacapo_like import engine
 from dacapo_like.errors import DacapoLikeError, KeyPath, MissingExtraError, RegionError, Remark
-from dacapo_like.fields import Named, about, as_named, document_key
-from dacapo_like.geometry import Box, Coordinate, Roi, RoiLike, Snap, funlib_where_integral, is_roi
+from dacapo_like.fields import Named, Tree, about, as_named, document_key
+from dacapo_like.geometry import Box, Exact, Roi, RoiLike, Snap, funlib_where_integral, is_roi
 from dacapo_like.indexing import index_box
 from dacapo_like.padding import Pad, read_padded
 from dacapo_like.spec import ArraySpec, Kind, describe_spec
 
 Block = engine.Block
-T = TypeVar("T")
 
 
 class Reader(ABC):
@@ -58,8 +60,8 @@ class Reader(ABC):
         return lambda: self.read(box, out)
 
 
-@attrs.frozen(kw_only=True, cache_hash=True)
-class ArrayConfig(ABC):
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ArrayConfig(Tree):
     """What an array is, as data: immutable, hashable, without I/O.
 
     Attributes
@@ -162,7 +164,7 @@ class OperatorConfig(ArrayConfig):
         return Array(self, self.derive(*(item.spec for item in inputs)), inputs=inputs)
 
 
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class UnaryConfig(OperatorConfig):
     """An operator with one source."""
 
@@ -328,8 +330,9 @@ class Array:
         """
         if is_roi(key):
             return self.read(key)
-        box, steps = index_box(key, self.shape)
-        return np.asarray(self.read_box(box)[steps])
+        with self._placing_errors():
+            box, steps = index_box(key, self.shape)
+            return np.asarray(self.read_box(box)[steps])
 
     def read(
         self,
@@ -364,9 +367,14 @@ class Array:
         ReadError
             A source cannot give its voxels.
         """
-        try:
+        with self._placing_errors():
             box = self.spec.box if roi is None else self.spec.roi_to_box(roi, snap=snap)
             return self.read_box(box, pad=pad, out=out)
+
+    @contextmanager
+    def _placing_errors(self) -> Iterator[None]:
+        try:
+            yield
         except RegionError as error:
             error.where = error.where or self.describe()
             raise
@@ -375,6 +383,17 @@ class Array:
         self, box: Box, *, pad: Pad | None = None, out: NDArray[Any] | None = None
     ) -> NDArray[Any]:
         """Read a box of voxels over all axes; otherwise as `read`."""
+        if (
+            len(box.offset) != self.ndim
+            or len(box.shape) != self.ndim
+            or min(box.shape, default=0) < 0
+        ):
+            raise RegionError(
+                "not a box of this array",
+                got=box,
+                expected=f"one offset and one size per axis {' '.join(self.axes)}",
+                where=self.describe(),
+            )
         if out is not None and (out.shape != box.shape or out.dtype != self.dtype):
             raise RegionError(
                 "`out` does not fit the region",
@@ -443,7 +462,7 @@ class Array:
         """
         import dask.array as da  # heavy
 
-        return da.from_array(  # type: ignore[no-untyped-call]  # dask
+        return da.from_array(
             self,
             chunks=chunks or block_shape(self.spec),
             meta=np.empty((0,) * self.ndim, self.dtype),
@@ -462,7 +481,7 @@ class Array:
             ) from error
         spec = self.spec
         coords: dict[str, list[Any]] = {
-            axis: [float(start + size * i + size / Coordinate(2)[0]) for i in range(n)]
+            axis: _centres(start, size, n)
             for axis, start, size, n in zip(
                 spec.spatial_axes, spec.offset, spec.voxel_size, spec.spatial_shape, strict=True
             )
@@ -492,6 +511,14 @@ class Array:
         return f"<table><caption>{escape(self.describe())}</caption>{body}</table>"
 
 
+def _centres(start: Exact, size: Exact, n: int) -> list[float]:
+    """Give the positions of voxel centres; each is the double nearest to the exact one."""
+    first = start + Fraction(size) / 2
+    parts = math.lcm(first.denominator, size.denominator)  # integers divide faster than Fractions
+    low, step = int(first * parts), int(size * parts)
+    return [(low + step * i) / parts for i in range(n)]
+
+
 def block_shape(spec: ArraySpec, target_bytes: int = 2**20) -> tuple[int, ...]:
     """Choose blocks for an array: the stored chunks, else cubes of about `target_bytes`, one per leading index.
 
@@ -505,7 +532,7 @@ def block_shape(spec: ArraySpec, target_bytes: int = 2**20) -> tuple[int, ...]:
         return spec.chunk_shape
     voxels = max(target_bytes // spec.dtype.itemsize, 1)
     edge = 1 << int(np.log2(voxels) / max(spec.dims, 1))
-    return (1,) * len(spec.leading_axes) + tuple(min(n, edge) for n in spec.spatial_shape)
+    return (1,) * len(spec.leading_axes) + tuple(max(min(n, edge), 1) for n in spec.spatial_shape)
 
 
 def open_tree(config: ArrayConfig, known: Mapping[ArrayConfig, Array] | None = None) -> Array:

@@ -6,7 +6,8 @@ size of a volume: a plan holds one entry per node and box.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
@@ -154,9 +155,20 @@ def make_plan(order: Sequence[Node], box: Box) -> list[Step]:
                 needs = node.operation.needs(part, *(below.spec for below in node.inputs))
                 for below, need in zip(node.inputs, needs, strict=True):
                     if need is not None:
+                        _check_need(node, below, need)
                         wanted.setdefault(id(below), []).append(need)
             plan.append(Step(node, part, needs))
     return plan
+
+
+def _check_need(node: Node, below: Node, need: Box) -> None:
+    if not below.spec.box.contains(need):  # numpy would wrap negative indices around
+        raise ReadError(
+            "an operator needs voxels outside of its input",
+            got=need,
+            expected=f"a box inside {below.spec.box} of {below.describe()}",
+            where=node.describe(),
+        )
 
 
 class _Blocks:
@@ -208,7 +220,7 @@ def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
     Raises
     ------
     ReadError
-        A source cannot give its voxels.
+        A source cannot give its voxels, or a node gives others than it declared.
     """
     root = order[0]
     if box.size == 0:
@@ -223,7 +235,8 @@ def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
     for index in reversed(range(len(plan))):
         step = plan[index]
         target = out if step.node is root else None
-        data = reads.pop(index)() if index in reads else _compute(step, blocks, target)
+        with _placing_errors(step):
+            data = reads.pop(index)() if index in reads else _compute(step, blocks, target)
         _check(step, data)
         if step.node is not root:
             blocks.put(step, data)
@@ -235,7 +248,8 @@ def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
 
 def _start(step: Step, out: Voxels | None) -> Callable[[], Voxels]:
     assert step.node.reader is not None  # noqa: S101  # chosen by the caller
-    return step.node.reader.start(step.box, out)
+    with _placing_errors(step):
+        return step.node.reader.start(step.box, out)
 
 
 def _compute(step: Step, blocks: _Blocks, out: Voxels | None) -> Voxels:
@@ -244,8 +258,13 @@ def _compute(step: Step, blocks: _Blocks, out: Voxels | None) -> Voxels:
     inputs = [
         blocks.take(below, need) for below, need in zip(step.node.inputs, step.needs, strict=True)
     ]
+    return operation.compute(step.box, *inputs, out=out)
+
+
+@contextmanager
+def _placing_errors(step: Step) -> Iterator[None]:
     try:
-        return operation.compute(step.box, *inputs, out=out)
+        yield
     except DacapoLikeError as error:
         if error.where is None:
             error.where = f"{step.node.describe()}, {step.node.spec.box_to_roi(step.box)}"

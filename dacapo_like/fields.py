@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 import attrs
 
-from dacapo_like.errors import KeyPath
+from dacapo_like.errors import ConfigError, KeyPath
 
 T = TypeVar("T")
 
@@ -36,6 +36,11 @@ def document_key(field: attrs.Attribute[Any]) -> str:
 class Named(Mapping[str, T], Generic[T]):
     """A mapping that never changes, hashes, and whose order counts.
 
+    Raises
+    ------
+    ConfigError
+        A name repeats.
+
     Examples
     --------
     >>> Named({"a": 1, "b": 2}) == Named({"b": 2, "a": 1})
@@ -45,7 +50,12 @@ class Named(Mapping[str, T], Generic[T]):
     __slots__ = ("_items",)
 
     def __init__(self, items: Mapping[str, T] | Iterable[tuple[str, T]] = ()) -> None:
-        self._items = dict(items)
+        pairs = tuple(items.items() if isinstance(items, Mapping) else items)
+        self._items: dict[str, T] = dict(pairs)
+        if len(self._items) != len(pairs):
+            raise ConfigError(
+                "names repeat", got=", ".join(str(name) for name, _ in pairs), expected="each once"
+            )
 
     def __getitem__(self, name: str) -> T:
         return self._items[name]
@@ -83,6 +93,8 @@ class Tree(ABC):
 
     __slots__ = ("_hash",)
 
+    _hash: int
+
     @abstractmethod
     def children(self) -> Sequence[tuple[KeyPath, Tree]]:
         """Give the nodes that this one is made of, each with its key path in a document."""
@@ -92,24 +104,24 @@ class Tree(ABC):
             return NotImplemented
         if self is other or hash(self) != hash(other):
             return self is other
-        kinds: dict[Any, int] = {}  # equal nodes are of one kind
-        kind_of: dict[int, int] = {}
+        numbers: dict[Any, int] = {}  # equal nodes get the same number
+        number_of: dict[int, int] = {}
         for node in _children_first(self, other):
-            key = _key(node, lambda child: kind_of[id(child)])
-            kind_of[id(node)] = kinds.setdefault(key, len(kinds))
-        return kind_of[id(self)] == kind_of[id(other)]
+            key = _key(node, lambda child: number_of[id(child)])
+            number_of[id(node)] = numbers.setdefault(key, len(numbers))
+        return number_of[id(self)] == number_of[id(other)]
 
     def __hash__(self) -> int:
         for node in _children_first(self, skip=lambda node: hasattr(node, "_hash")):
             object.__setattr__(node, "_hash", hash(_key(node, lambda child: child._hash)))  # noqa: SLF001  # one class
-        return self._hash  # type: ignore[no-any-return]  # a slot has no type
+        return self._hash
 
     def __repr__(self) -> str:
         texts: dict[int, str] = {}
         for node in _children_first(self):
             values = (
                 f"{field.name}={_replaced(getattr(node, field.name), Tree, lambda child: _Text(texts[id(child)]))!r}"
-                for field in attrs.fields(type(node))
+                for field in _fields(node)
                 if field.repr
             )
             text = f"{type(node).__name__}({', '.join(values)})"
@@ -127,7 +139,7 @@ class Tree(ABC):
                     field.alias: _replaced(
                         getattr(node, field.name), Tree, lambda child: place[id(child)]
                     )
-                    for field in attrs.fields(type(node))
+                    for field in _fields(node)
                 },
             )
             for node in nodes
@@ -165,11 +177,16 @@ def _children_first(
     return tuple(found.values())
 
 
+def _fields(node: Tree) -> tuple[Any, ...]:
+    found: tuple[Any, ...] = attrs.fields(type(node))  # type: ignore[arg-type]  # subclasses are attrs classes
+    return found
+
+
 def _key(node: Tree, of: Callable[[Any], Any]) -> tuple[Any, ...]:
     """Give what makes a node equal to another: its class and field values, `of` each child in the place of the child."""
     values = (
         (field.eq_key or _same)(_replaced(getattr(node, field.name), Tree, of))
-        for field in attrs.fields(type(node))
+        for field in _fields(node)
         if field.eq
     )
     return type(node), *values

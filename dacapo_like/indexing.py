@@ -49,20 +49,13 @@ def index_box(key: Any, shape: tuple[int, ...]) -> tuple[Box, tuple[Any, ...]]:
 def _index_axis(part: Any, n: int) -> tuple[int, int, Any]:
     """Give first voxel, count, and the index into what was read, for one axis."""
     if isinstance(part, slice):
-        step = 1 if part.step is None else operator.index(part.step)
+        step = 1 if part.step is None else _integer(part.step)
         if step < 1:
             raise RegionError("index with a step below 1", got=part, expected="a positive step")
         start = _bound(part.start, n, 0)
         stop = max(_bound(part.stop, n, n), start)
         return start, stop - start, slice(None, None, step)
-    try:
-        index = operator.index(part)
-    except TypeError as error:
-        raise RegionError(
-            "not an index",
-            got=repr(part),
-            expected="a Roi in world units, or integers, slices and an ellipsis",
-        ) from error
+    index = _integer(part)
     if not -n <= index < n:
         raise RegionError("index leaves the array", got=index, expected=f"0 to {n - 1}")
     return index % n, 1, 0
@@ -71,7 +64,21 @@ def _index_axis(part: Any, n: int) -> tuple[int, int, Any]:
 def _bound(value: Any, n: int, default: int) -> int:
     if value is None:
         return default
-    bound = operator.index(value)
+    bound = _integer(value)
     if not -n <= bound <= n:
         raise RegionError("slice leaves the array", got=bound, expected=f"0 to {n}")
     return bound + n if bound < 0 else bound
+
+
+def _integer(part: Any) -> int:
+    refusal = RegionError(
+        "not an index",
+        got=repr(part),
+        expected="a Roi in world units, or integers, slices and an ellipsis",
+    )
+    if isinstance(part, bool):  # numpy takes it for a mask
+        raise refusal
+    try:
+        return operator.index(part)
+    except TypeError as error:
+        raise refusal from error

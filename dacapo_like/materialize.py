@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from pathlib import Path
 
 from dacapo_like.config.loading import dump
@@ -65,31 +66,24 @@ def materialize(
         overwrite=overwrite,
         attributes=_provenance(array),
     ) as writer:
-        total = sum(1 for _ in blocks_of(array.shape, writer.block_shape)) if progress else 0
-        boxes = blocks_of(array.shape, writer.block_shape)
-        done = 0
+        total = math.prod(-(-n // b) for n, b in zip(array.shape, writer.block_shape, strict=True))
+        finished = itertools.count(1)
 
         def write(box: Box) -> None:
-            nonlocal done
             writer.write(box, array.read_box(box))
-            done += (
-                1  # a count for people: under threads it may lag, the last call below sets it right
-            )
             if progress:
-                progress(done, total)
+                progress(next(finished), total)
 
-        for batch in _batches(boxes):
+        for boxes in _batches(blocks_of(array.shape, writer.block_shape)):
             dask.compute(
-                *(dask.delayed(write, pure=False)(box) for box in batch), scheduler="threads"
+                *(dask.delayed(write, pure=False)(box) for box in boxes), scheduler="threads"
             )
-        if progress:
-            progress(total, total)
         writer.commit()
     return Path(path)
 
 
 def _batches(boxes: Iterator[Box]) -> Iterator[list[Box]]:
-    while batch := list(islice(boxes, _TASKS_AT_ONCE)):
+    while batch := list(itertools.islice(boxes, _TASKS_AT_ONCE)):
         yield batch
 
 

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.errors import ConfigError
+from dacapo_like.errors import ConfigError, RegionError
 from dacapo_like.geometry import Box, box_between
 
 Pad: TypeAlias = "str | Mapping[str, Any]"
@@ -41,6 +41,8 @@ def read_padded(
     ------
     ConfigError
         `pad` is none of these, or the constant does not fit the dtype.
+    RegionError
+        The array is empty, and has no edge to repeat.
     """
     if isinstance(pad, Mapping) and set(pad) == {"constant"}:
         data = np.full(box.shape, fitting_value(pad["constant"], dtype), dtype)
@@ -51,6 +53,12 @@ def read_padded(
     if pad not in ("edge", "reflect"):
         raise ConfigError(
             "unknown way to pad", got=repr(pad), expected='"edge", "reflect" or {"constant": value}'
+        )
+    if box.size == 0:
+        return np.empty(box.shape, dtype)
+    if bounds.size == 0:
+        raise RegionError(
+            "an empty array has no edge to repeat", got=pad, expected='{"constant": value}'
         )
     fold = _reflect if pad == "reflect" else _clamp
     indices = [

@@ -129,7 +129,7 @@ def read_record(attributes: Mapping[str, Any], where: str) -> Record:
                 for path, by_name in record.get("exact", {}).items()
             },
         )
-    except (AttributeError, TypeError, ConfigError) as error:
+    except (AttributeError, TypeError, ValueError) as error:
         raise SourceError(
             f"attribute {NAMESPACE!r} is not what this package writes",
             got=str(error),

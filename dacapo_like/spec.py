@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -51,18 +53,24 @@ def _names(values: Iterable[str]) -> tuple[str, ...]:
 
 
 def _unit_names(values: Iterable[str | None]) -> tuple[str | None, ...]:
+    if isinstance(values, str):  # its letters would be taken for units
+        raise SpecError("units are a list", got=values, expected="one unit per spatial axis")
     return tuple(values)
 
 
 def _counts(values: Iterable[int]) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)
+    return tuple(operator.index(value) for value in values)
+
+
+def _vectors(values: Iterable[Iterable[float]]) -> Directions:
+    return tuple(tuple(float(part) for part in vector) for vector in values)
 
 
 def _freeze_mapping(value: Mapping[str, Any]) -> Mapping[str, Any]:
     return MappingProxyType(dict(value))
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, cache_hash=True)
 class ArraySpec:
     """Axes, shape, dtype and place in the world of an array.
 
@@ -105,7 +113,9 @@ class ArraySpec:
     kind: Kind = attrs.field(
         default=attrs.Factory(lambda self: infer_kind(self.dtype), takes_self=True)
     )
-    directions: Directions | None = None
+    directions: Directions | None = attrs.field(
+        default=None, converter=attrs.converters.optional(_vectors)
+    )
     anchor: Anchor = "center"
     chunk_shape: tuple[int, ...] | None = attrs.field(
         default=None, converter=attrs.converters.optional(_counts)
@@ -113,17 +123,49 @@ class ArraySpec:
     attrs: Mapping[str, Any] = attrs.field(factory=dict, converter=_freeze_mapping, eq=False)
 
     def __attrs_post_init__(self) -> None:
-        rank, spatial = len(self.axes), len(self.voxel_size)
-        if len(set(self.axes)) != rank:
+        self._check_axes()
+        self._check_space()
+        if self.dtype.kind not in "biuf":
+            raise SpecError(
+                "voxels of a type that is no number",
+                got=self.dtype,
+                expected="bool, integer or float",
+            )
+        if self.channels is not None and len(self.channels) != self.num_channels:
+            raise SpecError(
+                "channel names do not fit the array",
+                got=f"{len(self.channels)} names for axes {' '.join(self.axes)} of shape {self.shape}",
+                expected="one name per channel along axis c",
+            )
+
+    def _check_axes(self) -> None:
+        if len(set(self.axes)) != self.ndim:
             raise SpecError("axes repeat", got=" ".join(self.axes), expected="every axis once")
-        if len(self.shape) != rank:
+        if len(self.shape) != self.ndim:
             raise SpecError(
                 "axes do not fit the array",
-                got=f"{rank} axes ({' '.join(self.axes)}) for shape {self.shape}",
+                got=f"{self.ndim} axes ({' '.join(self.axes)}) for shape {self.shape}",
                 expected=f"{len(self.shape)} axes",
                 key=("axes",),
             )
-        if spatial > rank or {len(self.offset), len(self.units)} != {spatial}:
+        if any(is_leading_axis(name) for name in self.spatial_axes):
+            raise SpecError(
+                "axes do not fit the voxel size, in number or in order",
+                got=f"{' '.join(self.axes)} for {format_numbers(self.voxel_size)}",
+                expected="time, samples and channels first, then a spatial axis for each voxel size",
+                key=("axes",),
+            )
+        if min(self.shape, default=0) < 0:
+            raise SpecError("shape is negative", got=self.shape, expected="0 or more voxels")
+        if self.chunk_shape is not None and len(self.chunk_shape) != self.ndim:
+            raise SpecError(
+                "chunks do not fit the array",
+                got=self.chunk_shape,
+                expected=f"one number per axis {' '.join(self.axes)}",
+            )
+
+    def _check_space(self) -> None:
+        if self.dims > self.ndim or {len(self.offset), len(self.units)} != {self.dims}:
             raise SpecError(
                 "voxel size, offset and units differ in rank",
                 got=f"voxel size {format_numbers(self.voxel_size)}, offset {format_numbers(self.offset)}, units {self.units}",
@@ -136,13 +178,15 @@ class ArraySpec:
                 expected="numbers above 0",
                 key=("voxel_size",),
             )
-        if self.channels is not None and (
-            "c" not in self.axes or len(self.channels) != self.shape[self.axes.index("c")]
-        ):
+        if self.directions is not None and {
+            self.dims,
+            len(self.directions),
+            *map(len, self.directions),
+        } != {self.dims}:
             raise SpecError(
-                "channel names do not fit the array",
-                got=f"{len(self.channels)} names for axes {' '.join(self.axes)} of shape {self.shape}",
-                expected="one name per channel along axis c",
+                "directions do not fit the spatial axes",
+                got=self.directions,
+                expected=f"a vector of {self.dims} numbers for each of {' '.join(self.spatial_axes)}",
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -213,6 +257,15 @@ class ArraySpec:
         """Give a spec with some fields changed."""
         return attrs.evolve(self, **changes)
 
+    def transposed(self, order: Sequence[int]) -> ArraySpec:
+        """Give the spec with its leading axes in another order; `order` names all axes, the spatial ones last."""
+        chunks = self.chunk_shape
+        return self.replace(
+            axes=[self.axes[i] for i in order],
+            shape=[self.shape[i] for i in order],
+            chunk_shape=None if chunks is None else [chunks[i] for i in order],
+        )
+
     def cut(self, box: Box) -> ArraySpec:
         """Give the spec of one box of this array."""
         channels = self.channels
@@ -252,6 +305,10 @@ class ArraySpec:
                 got=f"{region.dims} numbers in {region}",
                 expected=f"{self.dims}, one per spatial axis {' '.join(self.spatial_axes)}",
             )
+        if any(size < 0 for size in region.shape):
+            raise RegionError(
+                "region of negative size", got=region, expected="a shape of 0 or more"
+            )
         relative = region - self.offset
         if snap is not None:
             relative = relative.snap_to_grid(self.voxel_size, mode=snap)
@@ -264,6 +321,7 @@ class ArraySpec:
                 expected=f"multiples of {format_numbers(self.voxel_size)} from {format_numbers(self.offset)}",
                 hint=self._nearest_regions(region),
             )
+        count = tuple(max(n, 0) for n in count)  # a region shrunk to less than a voxel is empty
         return Box((0,) * (self.ndim - self.dims) + start, self.leading_shape + count)
 
     def _nearest_regions(self, region: Roi) -> str:
@@ -391,14 +449,22 @@ class CommonGrid:
 
     Attributes
     ----------
-    spec : ArraySpec
-        The first array's, cut to what all of them cover.
+    first : ArraySpec
+        The first array.
+    box : Box
+        What all of them cover, in the first array.
     shifts : tuple of tuple of int
         Per array and spatial axis: voxel ``i`` of the grid is voxel ``i + shift`` of the array.
     """
 
-    spec: ArraySpec
+    first: ArraySpec
+    box: Box
     shifts: tuple[tuple[int, ...], ...]
+
+    @property
+    def spec(self) -> ArraySpec:
+        """The first array's, cut to what all of them cover."""
+        return self.first.cut(self.box)
 
     def box_in(self, index: int, box: Box) -> Box:
         """Give the spatial part of a box of the grid in one of the arrays, leading axes left as they are."""
@@ -421,6 +487,16 @@ def common_grid(specs: Sequence[ArraySpec], names: Sequence[str]) -> CommonGrid:
     SpecError
         Axes, directions, voxel sizes or alignment differ, or nothing is covered by all.
     """
+    return CommonGrid(specs[0], *_common_box(tuple(specs), tuple(names)))
+
+
+@lru_cache(
+    maxsize=1024
+)  # asked for at every read; equal specs may differ in `attrs`, which play no part here
+def _common_box(
+    specs: tuple[ArraySpec, ...], names: tuple[str, ...]
+) -> tuple[Box, tuple[tuple[int, ...], ...]]:
+    """Give what the arrays cover in common, in the first of them, and the shift into each."""
     first = specs[0]
     starts: list[tuple[int, ...]] = []
     stops: list[tuple[int, ...]] = []
@@ -443,7 +519,7 @@ def common_grid(specs: Sequence[ArraySpec], names: Sequence[str]) -> CommonGrid:
         first.leading_shape + tuple(b - a for a, b in zip(low, high, strict=True)),
     )
     shifts = tuple(tuple(a - s for a, s in zip(low, start, strict=True)) for start in starts)
-    return CommonGrid(first.cut(box), shifts)
+    return box, shifts
 
 
 def _start_on_grid(
@@ -464,7 +540,7 @@ def _start_on_grid(
             hint="reorient or transform one of them first",
         )
     factors = [
-        length_factor(mine, into) if mine and into else 1
+        length_factor(mine, into) if mine and into and mine != into else 1
         for mine, into in zip(spec.units, first.units, strict=True)
     ]
     voxel_size, offset = spec.voxel_size * factors, spec.offset * factors

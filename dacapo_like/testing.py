@@ -34,7 +34,11 @@ from dacapo_like.spec import ArraySpec, infer_kind
 _SEED = 20240229
 _BOXES = 12
 _THREADS = 8
-_PADS: tuple[Pad, ...] = ({"constant": 1}, "edge", "reflect")
+_PADS: tuple[tuple[Pad, dict[str, Any]], ...] = (  # and how numpy.pad says it
+    ({"constant": 1}, {"constant_values": 1}),
+    ("edge", {"mode": "edge"}),
+    ("reflect", {"mode": "reflect"}),
+)
 
 
 @attrs.frozen
@@ -79,21 +83,11 @@ class Case:
             pytest.fail(f"law broken: {law}; case {self.id!r}{at} (seed {_SEED}): {detail}")
 
     def same(
-        self,
-        got: NDArray[Any],
-        expected: NDArray[Any],
-        law: str,
-        place: object = None,
-        *,
-        tolerance: float = 0.0,
+        self, got: NDArray[Any], expected: NDArray[Any], law: str, place: object = None, **how: Any
     ) -> None:
-        """Fail unless two arrays are the same."""
-        self.require(
-            not (detail := difference(got, expected, tolerance)),
-            law=law,
-            detail=detail,
-            place=place,
-        )
+        """Fail unless two arrays are the same, `how` being said as to `difference`."""
+        detail = difference(got, expected, **how)
+        self.require(detail is None, law=law, detail=detail, place=place)
 
 
 Build: TypeAlias = "Callable[[Path], Case]"
@@ -213,20 +207,14 @@ class ArrayContract:
         """What is read around the array is as asked for; what is inside stays where it is."""
         law, array, rng = "world invariance of padding", case.array, case.rng()
         whole, lead = array.read(), len(array.spec.leading_axes)
-        for pad in _PADS:
-            margins = [(0, 0)] * lead + [tuple(rng.integers(0, 4, 2)) for _ in range(array.dims)]
-            if isinstance(pad, str):
-                expected = np.pad(whole, margins, mode=pad)  # type: ignore[call-overload]  # a str, not a Literal
-            else:
-                expected = np.pad(whole, margins, constant_values=pad["constant"])
-            low, high = zip(*margins, strict=True)
-            box = box_between(
-                (-int(n) for n in low),
-                (n + int(m) for n, m in zip(array.shape, high, strict=True)),
-            )
-            self._same(
-                case, array.read(array.spec.box_to_roi(box), pad=pad), expected, law, (pad, box)
-            )
+        for pad, how in _PADS:
+            margins = [(0, 0)] * lead + rng.integers(0, 4, (array.dims, 2)).tolist()
+            sides = zip(array.shape, margins, strict=True)
+            box = box_between([-low for low, _ in margins], [n + high for n, (_, high) in sides])
+            got, expected = array.read_box(box, pad=pad), np.pad(whole, margins, **how)
+            self._same(case, got, expected, law, (pad, box))
+            roi = array.spec.box_to_roi(box)
+            self._same(case, array.read(roi, pad=pad), expected, law, (pad, roi))
 
     # 4. Purity
 
@@ -273,9 +261,9 @@ class ArrayContract:
 
     def test_any_order_and_threads_read_the_same(self, case: Case) -> None:
         """Boxes read from eight threads, in any order, are the same."""
-        law, boxes = "purity: any order, any number of threads", case.boxes()
-        whole = case.array.read()
-        mixed = [boxes[i] for _ in range(4) for i in case.rng().permutation(len(boxes))]
+        law, whole, rng = "purity: any order, any number of threads", case.array.read(), case.rng()
+        boxes = case.boxes()
+        mixed = [boxes[i] for _ in range(4) for i in rng.permutation(len(boxes))]
         fresh = case.array.config.array()
         with ThreadPoolExecutor(_THREADS) as threads:
             for box, data in zip(mixed, threads.map(fresh.read_box, mixed), strict=True):
@@ -311,13 +299,14 @@ class ArrayContract:
         """A config written into a document and loaded again is the same, its names too."""
         law = f"round trip through {format}"
         config = attrs.evolve(case.array.config, name="the root")
-        in_memory = [node.describe() for node in tree_nodes(case.array) if not node.config.in_documents]
         if case.in_memory:
             with pytest.raises(ConfigError, match="in memory"):
                 dump(config, format)
             return
+        nodes = tree_nodes(case.array)
+        unnamed = [node.describe() for node in nodes if not node.config.in_documents]
         hint = "write it with `as_zarr`, or declare Case(…, in_memory=True)"
-        case.require(not in_memory, law, f"no document can name {', '.join(in_memory)}: {hint}")
+        case.require(not unnamed, law, f"no document can name {', '.join(unnamed)}: {hint}")
         for base in (None, case.directory):
             path = case.directory / f"document.{format}"
             path.write_text(dump(config, format, relative_to=base), encoding="utf-8")
@@ -334,8 +323,8 @@ class ArrayContract:
         """The whole array is what an independent truth says."""
         if case.expected is None:
             pytest.skip("declared: the case names no expected voxels")
-        got, law = case.array.read(), "the oracle agrees"
-        case.same(got, case.expected, law, tolerance=case.oracle_tolerance)
+        tolerance = case.oracle_tolerance * extent(case.expected)
+        case.same(case.array.read(), case.expected, "the oracle agrees", tolerance=tolerance)
 
     # 7. Where the voxels go
 
@@ -363,7 +352,9 @@ class ArrayContract:
     def _same(
         self, case: Case, got: NDArray[Any], expected: NDArray[Any], law: str, place: object
     ) -> None:
-        case.same(got, expected, law, place, tolerance=self.tolerance_of_range)
+        share = self.tolerance_of_range
+        tolerance = share * extent(case.array.read()) if share else 0.0
+        case.same(got, expected, law, place, tolerance=tolerance, signed_zeros=share == 0)
 
 
 # What cases are made of
@@ -478,15 +469,23 @@ def random_boxes(spec: ArraySpec, rng: np.random.Generator, count: int = _BOXES)
     return boxes
 
 
-def difference(got: NDArray[Any], expected: NDArray[Any], tolerance: float = 0.0) -> str | None:
+def difference(
+    got: NDArray[Any],
+    expected: NDArray[Any],
+    tolerance: float = 0.0,
+    *,
+    signed_zeros: bool = False,
+) -> str | None:
     """Say how two arrays differ; ``None`` where they do not.
 
     Parameters
     ----------
     got, expected : ndarray
-        Of equal shape and dtype, or that is the difference. NaNs equal each other; zeros of different sign do not.
+        Of equal shape and dtype, or that is the difference. NaNs equal each other.
     tolerance : float
-        How far voxels may be apart, as a share of the range of `expected`; then signs of zeros do not count.
+        How far voxels may be apart.
+    signed_zeros : bool
+        Whether a zero differs from a negative one.
 
     Examples
     --------
@@ -495,20 +494,25 @@ def difference(got: NDArray[Any], expected: NDArray[Any], tolerance: float = 0.0
     """
     if got.shape != expected.shape or got.dtype != expected.dtype:
         return f"got {got.dtype} {got.shape}, expected {expected.dtype} {expected.shape}"
-    wrong = got != expected
+    wrong = np.asarray(got != expected)
     if got.dtype.kind == "f":
-        wrong |= np.signbit(got) != np.signbit(expected)
         wrong &= ~(np.isnan(got) & np.isnan(expected))
+        if signed_zeros:
+            wrong |= (got == 0) & (np.signbit(got) != np.signbit(expected))
     if tolerance:
-        wide = np.longdouble
-        apart = np.abs(got.astype(wide) - expected.astype(wide))
-        finite = expected[np.isfinite(expected)].astype(wide)
-        wrong &= ~(apart <= tolerance * (np.ptp(finite) if finite.size else 0))
+        apart = np.abs(got[wrong].astype(np.longdouble) - expected[wrong])
+        wrong[wrong] = ~(apart <= tolerance)
     if not wrong.any():
         return None
     at = tuple(map(int, np.argwhere(wrong)[0]))
     count = f"{np.count_nonzero(wrong)} of {wrong.size} voxels"
     return f"{count}, the first at {at}: got {got[at]!s}, expected {expected[at]!s}"
+
+
+def extent(voxels: NDArray[Any]) -> float:
+    """Give the distance from the least to the greatest finite voxel."""
+    finite = voxels[np.isfinite(voxels)]
+    return float(finite.max()) - float(finite.min()) if finite.size else 0.0
 
 
 def _over_leading_axes(box: Box, spec: ArraySpec) -> Box:
@@ -567,4 +571,12 @@ def _read_boxes(array: Array, boxes: Sequence[Box]) -> tuple[bool, list[NDArray[
     return hashes_agree, [array.read_box(box) for box in boxes]
 
 
-__all__ = ["ArrayContract", "Case", "as_zarr", "difference", "random_boxes", "sample_voxels"]
+__all__ = [
+    "ArrayContract",
+    "Case",
+    "as_zarr",
+    "difference",
+    "extent",
+    "random_boxes",
+    "sample_voxels",
+]

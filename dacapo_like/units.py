@@ -47,6 +47,7 @@ _SYMBOLS = {
     "microns": "micrometer",
     "nm": "nanometer",
     "\u00c5": "angstrom",
+    "\u212b": "angstrom",
     "A": "angstrom",
     "pm": "picometer",
     "fm": "femtometer",

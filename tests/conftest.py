@@ -21,7 +21,8 @@ settings.load_profile("project")
 @pytest.fixture(scope="session")
 def configs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Give a folder with the example documents and the data that they read."""
-    folder = tmp_path_factory.mktemp("configs")
+    folder = tmp_path_factory.mktemp("example") / "configs"
+    folder.mkdir()
     for path in (ROOT / "configs").iterdir():
         if path.is_file():
             (folder / path.name).write_bytes(path.read_bytes())

@@ -94,11 +94,13 @@ def blocks_of(page):
     ]
 
 
-PAGES = {
-    page.relative_to(DOCS).as_posix(): blocks
-    for page in sorted(DOCS.rglob("*.md"))
-    if any(block.language in ("python", "yaml", "console") for block in (blocks := blocks_of(page)))
-}
+def has_examples(page):
+    return any(block.language in ("python", "yaml", "console") for block in blocks_of(page))
+
+
+PAGES = [
+    page.relative_to(DOCS).as_posix() for page in sorted(DOCS.rglob("*.md")) if has_examples(page)
+]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -108,7 +110,7 @@ def test_examples_of_a_page_run(page, tmp_path, monkeypatch):
         for part in ("dacapo_like", "schemas"):
             shutil.copytree(ROOT / part, part, ignore=shutil.ignore_patterns("__pycache__"))
     namespace: dict[str, Any] = {}
-    for block in PAGES[page]:
+    for block in blocks_of(DOCS / page):
         block.run(namespace)
 
 

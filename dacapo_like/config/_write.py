@@ -97,7 +97,7 @@ def _scalar(value: Any, path: KeyPath) -> Any:
         case str() if SURROGATE.search(value):
             raise _refusal("a string holds half of a surrogate pair", path, got=ascii(value))
         case str():
-            return str(value)
+            return str.__str__(value)  # of an enum, its text
         case int() if abs(value) >= 10 ** (MAX_DIGITS - 1):
             expected = f"less than {MAX_DIGITS} digits"
             raise _refusal("the integer is too long", path, expected=expected, code="DL002")

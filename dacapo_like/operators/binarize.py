@@ -55,7 +55,7 @@ def as_groupings(value: Any) -> Named[tuple[int, ...]]:
 
 
 @register("binarize")
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class BinarizeArrayConfig(UnaryConfig):
     """A leading channel per group: 1 where the label is in the group, else 0, as uint8."""
 

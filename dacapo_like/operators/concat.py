@@ -39,7 +39,7 @@ def _channel_names(value: Sequence[str]) -> tuple[str, ...]:
 
 
 @register("concat")
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ConcatArrayConfig(OperatorConfig):
     """A leading channel axis made of several arrays, on the region that all of them cover.
 
@@ -71,9 +71,11 @@ class ConcatArrayConfig(OperatorConfig):
             raise ConfigError(
                 "channels repeat", got=self.channels, expected="every name once", key=("channels",)
             )
-        if not self.children():
+        if not self.channels or not self.children():
             raise ConfigError(
-                "nothing to concatenate", expected="at least one source", key=("sources",)
+                "nothing to concatenate",
+                expected="at least one channel, and at least one source",
+                key=("sources",) if self.channels else ("channels",),
             )
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
@@ -133,13 +135,11 @@ class ConcatArrayConfig(OperatorConfig):
                 key=("sources",),
             )
 
-    def _input_names(self) -> list[str]:
-        return [
-            ".".join(str(part) for part in key[1:]) or str(key[0]) for key, _ in self.children()
-        ]
+    def _input_names(self) -> tuple[str, ...]:
+        return tuple(".".join(map(str, key[1:])) or str(key[0]) for key, _ in self.children())
 
     def _grid(self, inputs: Sequence[ArraySpec]) -> CommonGrid:
-        return common_grid(inputs, self._input_names())
+        return common_grid(tuple(inputs), self._input_names())
 
     def _same_leading_axes(self, inputs: Sequence[ArraySpec]) -> tuple[str, ...]:
         first = tuple(axis for axis in inputs[0].leading_axes if axis != "c")

@@ -70,7 +70,7 @@ class _FilledConfig(UnaryConfig):
 
 
 @register("constant")
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ConstantArrayConfig(_FilledConfig):
     """The grid of an array, filled with one value that its dtype can hold."""
 
@@ -81,7 +81,7 @@ class ConstantArrayConfig(_FilledConfig):
 
 
 @register("ones")
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class OnesArrayConfig(_FilledConfig):
     """The grid of an array, filled with ones."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import attrs
@@ -16,7 +17,7 @@ from dacapo_like.spec import ArraySpec
 
 
 @register("crop")
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class CropArrayConfig(UnaryConfig):
     """The intersection of an array with a region; an empty one is an error."""
 
@@ -36,11 +37,11 @@ class CropArrayConfig(UnaryConfig):
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
         """Cut the source's spec."""
         (source,) = inputs
-        return source.cut(self._kept(source))
+        return source.cut(kept_box(source, self.roi, self.snap))
 
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
         """Shift the box."""
-        return (box.shifted(self._kept(inputs[0]).offset),)
+        return (box.shifted(kept_box(inputs[0], self.roi, self.snap).offset),)
 
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:  # noqa: ARG002  # a view
         """Pass the block on."""
@@ -56,26 +57,35 @@ class CropArrayConfig(UnaryConfig):
                 key=("roi",),
             )
 
-    def _kept(self, source: ArraySpec) -> Box:
-        try:
-            kept = source.roi_to_box(self.roi, snap=self.snap).intersect(source.box)
-        except RegionError as error:
-            raise SpecError(
-                error.what,
-                got=error.got,
-                expected=error.expected,
-                hint=error.hint,
-                key=("roi",),
-                code="DL211",
-            ) from error
-        if kept.size == 0:
-            raise SpecError(
-                "the region to keep is outside of the source",
-                got=self.roi,
-                expected=f"a region that meets {source.roi}",
-                key=("roi",),
-            )
-        return kept
+
+@lru_cache(maxsize=1024)  # asked for at every read
+def kept_box(source: ArraySpec, roi: Roi, snap: Snap | None) -> Box:
+    """Give the voxels of a source that lie in a region.
+
+    Raises
+    ------
+    SpecError
+        There are none, or the region is not on the grid.
+    """
+    try:
+        kept = source.roi_to_box(roi, snap=snap).intersect(source.box)
+    except RegionError as error:
+        raise SpecError(
+            error.what,
+            got=error.got,
+            expected=error.expected,
+            hint=error.hint,
+            key=("roi",),
+            code="DL211",
+        ) from error
+    if kept.size == 0:
+        raise SpecError(
+            "the region to keep is outside of the source",
+            got=roi,
+            expected=f"a region that meets {source.roi}",
+            key=("roi",),
+        )
+    return kept
 
 
 @array_method

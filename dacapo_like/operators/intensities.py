@@ -18,7 +18,7 @@ _EXACT_IN_FLOAT32 = frozenset({"bool", "int8", "uint8", "int16", "uint16", "floa
 
 
 @register("intensities")
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class IntensitiesArrayConfig(UnaryConfig):
     """``(x - min) / (max - min)`` as float32."""
 

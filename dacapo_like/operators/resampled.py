@@ -38,7 +38,7 @@ def _factors(value: Any) -> tuple[int, ...]:
 
 
 @register("resampled")
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class ResampledArrayConfig(UnaryConfig):
     """An array with voxels of ``source * downsample / upsample``; trailing part-voxels are dropped."""
 

@@ -52,7 +52,6 @@ class ZarrVoxels:
         self._tensorstore: Any = None
         self._refusal: str | None = None  # why TensorStore does not open the array
         self._zarr: Any = None
-        self._warned = False
 
     def check(self) -> None:
         """Open an array of rare codecs now: whether anything decodes them must not come out with the first voxels."""
@@ -66,11 +65,13 @@ class ZarrVoxels:
         future = self._tensorstore[box.slices].read()
 
         def wait() -> NDArray[Any]:
+            if not tensorstores.usable():  # forked since: nobody here will finish that read
+                return self._read_zarr(box)
             try:
                 return np.asarray(future.result())
             except tensorstores.ERRORS as error:
                 message = tensorstores.describe(error)
-                if self._missing == "warn" and _is_missing(message):
+                if self._missing != "error" and _is_missing(message):
                     return self._fill(box, message)
                 raise self._error(box, message) from error
 
@@ -96,7 +97,8 @@ class ZarrVoxels:
     def _fill(self, box: Box, missing: str) -> NDArray[Any]:
         self._warn(box, missing)
         try:
-            return np.asarray(self._open_tensorstore(fill=True)[box.slices].read().result())
+            self._tensorstore = self._open_tensorstore(fill=True)
+            return np.asarray(self._tensorstore[box.slices].read().result())
         except tensorstores.ERRORS as error:
             raise self._error(box, tensorstores.describe(error)) from error
 
@@ -149,14 +151,16 @@ class ZarrVoxels:
     # What went wrong
 
     def _warn(self, box: Box, message: str) -> None:
-        if not self._warned:
-            self._warned = True
-            warnings.warn(
-                f"{self._place(box)}: {message}; it is read as the fill value, "
-                "and so is, from now on without a warning, all else of this array that is missing",
-                DataWarning,
-                stacklevel=3,
-            )
+        """Warn once, and from now on fill."""
+        if self._missing == "fill":
+            return
+        self._missing = "fill"
+        warnings.warn(
+            f"{self._place(box)}: {message}; it is read as the fill value, "
+            "and so is, without a further warning, all else of this array that is missing",
+            DataWarning,
+            stacklevel=3,
+        )
 
     def _error(self, box: Box, problem: str) -> ReadError:
         missing = _is_missing(problem)

@@ -321,8 +321,9 @@ class _HDF5Reader(Reader):
             if handle is not None:
                 handle.file.close()
             file = _open_file(self._file_name)
+            handle = _Handle(os.getpid(), file, _dataset_at(file, self._name))
             weakref.finalize(self, file.close)
-            handle = self._handle = _Handle(os.getpid(), file, _dataset_at(file, self._name))
+            self._handle = handle
         return handle.dataset
 
 

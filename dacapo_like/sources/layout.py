@@ -188,6 +188,8 @@ def stored_from_attributes(
     units = _first(attributes, "units", "unit")
     if isinstance(units, str):
         units = (units,) * (len(numbers[0]) if numbers[0] is not None else len(shape))
+    else:
+        units = _listed(attributes, "units", "unit", where=where)
     units = _spatial(units, axes, types)
     try:
         voxel_size, offset = (None if n is None else Coordinate(n) for n in numbers)

@@ -16,11 +16,11 @@ from dacapo_like.spec import ArraySpec, from_shape
 
 
 @register("numpy")
-@attrs.frozen(kw_only=True, cache_hash=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class NumpyArrayConfig(SourceConfig):
     """Voxels that are in memory already. It cannot be written into a document.
 
-    Two such configs are equal only where they hold the very same ndarray.
+    Two such configs are equal only where they hold the very same ndarray, on the same grid.
     """
 
     in_documents: ClassVar[bool] = False
@@ -28,7 +28,7 @@ class NumpyArrayConfig(SourceConfig):
     data: NDArray[Any] = attrs.field(
         eq=id, repr=False, metadata=about("The voxels, never copied and never changed.")
     )
-    spec: ArraySpec = attrs.field(eq=False, metadata=about("What they are."))
+    spec: ArraySpec = attrs.field(metadata=about("What they are."))
 
     def open(self) -> Reader:
         """Give a reader that copies."""

@@ -23,16 +23,18 @@ KEYS = ("ome", "multiscales", "omero", "image-label")
 
 _VERSIONS = ("0.1", "0.2", "0.3", "0.4", "0.5")
 _OLD_AXES = ("t", "c", "z", "y", "x")
-_SAME_CORNER = Fraction(1, 100)  # of a voxel: writers round translations to a few digits
+# Of a voxel. Some writers round translations to a few digits; others multiply doubles, so that 9.8 * 1.5 is 14.700000000000001.
+_SAME_CORNER = Fraction(1, 100)
+_NOISE = Fraction(1, 10**6)
 
 
 @attrs.frozen(kw_only=True)
 class Level:
-    """One level of a pyramid; one number per stored axis, ``None`` where nothing is stored."""
+    """One level of a pyramid; numbers per spatial axis in stored order, ``None`` where nothing is stored."""
 
     path: str
-    scale: tuple[Exact, ...] | None = None
-    translation: tuple[Exact, ...] | None = None
+    voxel_size: Coordinate | None = None
+    translation: Coordinate | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -62,27 +64,26 @@ class Pyramid:
     kind: Kind | None = None
     record: Record = attrs.field(factory=Record)
 
-    def spatial(self, values: Iterable[Any]) -> tuple[Any, ...]:
-        """Keep the entries of the spatial axes."""
-        return tuple(
-            value
-            for axis, value in zip(self.axes, values, strict=True)
-            if not is_leading_axis(axis)
-        )
-
     def voxel_size(self, level: int) -> Coordinate | None:
-        """Give the voxel size of a level along the spatial axes, in stored order."""
-        scale = self.levels[level].scale
-        return None if scale is None else Coordinate(self.spatial(scale))
+        """Give the voxel size of a level: an exact multiple of the finest one's, where it is one but for rounding."""
+        size, finest = self.levels[level].voxel_size, self.levels[0].voxel_size
+        return size if size is None or finest is None else _without_noise(size, finest)
 
     def offset(self, level: int, anchor: Anchor) -> Coordinate:
-        """Give the corner of a level's first voxel, its translation naming a `anchor` of that voxel."""
-        translation = self.levels[level].translation
-        stored = Coordinate(self.spatial(translation or (0,) * len(self.axes)))
+        """Give the corner of a level's first voxel, if translations name an `anchor` of it.
+
+        It lies on the finest level's grid exactly, where it does but for rounding.
+        """
+        corner, finest = self._corner(level, anchor), self.voxel_size(0)
+        if finest is None:
+            return corner
+        start = self._corner(0, anchor)
+        return start + _without_noise(corner - start, finest)
+
+    def _corner(self, level: int, anchor: Anchor) -> Coordinate:
         voxel_size = self.voxel_size(level)
-        if anchor == "corner" or voxel_size is None:
-            return stored
-        return stored - voxel_size / 2
+        stored = self.levels[level].translation or Coordinate((0,) * len(self.units))
+        return stored if anchor == "corner" or voxel_size is None else stored - voxel_size / 2
 
     @property
     def anchor(self) -> Anchor:
@@ -93,7 +94,7 @@ class Pyramid:
         """
         if self.record.anchor is not None:
             return self.record.anchor
-        if len(self.levels) > 1 and all(level.scale is not None for level in self.levels):
+        if len(self.levels) > 1 and all(level.voxel_size for level in self.levels):
             corner, center = self._corners_agree("corner"), self._corners_agree("center")
             if corner != center:
                 return "corner" if corner else "center"
@@ -135,6 +136,16 @@ class Pyramid:
             hint="give `level` too, to override the voxel size of that level",
             key=("voxel_size",),
         )
+
+
+def _without_noise(values: Coordinate, grid: Coordinate) -> Coordinate:
+    """Put values on a grid that miss it by no more than the rounding of doubles."""
+    return Coordinate(
+        round(Fraction(value) / size) * size
+        if size and abs(Fraction(value) / size - round(Fraction(value) / size)) < _NOISE
+        else value
+        for value, size in zip(values, grid, strict=True)
+    )
 
 
 def is_image(attributes: Mapping[str, Any]) -> bool:
@@ -197,7 +208,7 @@ def _pyramid(metadata: Mapping[str, Any], record: Record) -> Pyramid:
         )
     axes, units = _axes(image.get("axes"))
     common = _transformations(image.get("coordinateTransformations"), len(axes))
-    levels = tuple(_level(dataset, common, len(axes), record) for dataset in image["datasets"])
+    levels = tuple(_level(dataset, common, axes, record) for dataset in image["datasets"])
     if not levels:
         raise SourceError("a multiscale image without levels")
     if record.units is not None and len(record.units) == len(units):
@@ -240,9 +251,12 @@ Transformation: TypeAlias = tuple[str, tuple[Exact, ...]]
 
 
 def _level(
-    dataset: Mapping[str, Any], common: Sequence[Transformation], rank: int, record: Record
+    dataset: Mapping[str, Any],
+    common: Sequence[Transformation],
+    axes: Sequence[str],
+    record: Record,
 ) -> Level:
-    path = dataset["path"].strip("/")
+    path, rank = dataset["path"].strip("/"), len(axes)
     own = [
         (kind, record.restore(path, kind, values))
         for kind, values in _transformations(dataset.get("coordinateTransformations"), rank)
@@ -255,7 +269,19 @@ def _level(
         else:
             scale = _each(mul, scale or (1,) * rank, values)
             translation = translation and _each(mul, translation, values)
-    return Level(path=path, scale=scale, translation=translation)
+    return Level(
+        path=path,
+        voxel_size=_spatial(scale, axes),
+        translation=_spatial(translation, axes),
+    )
+
+
+def _spatial(values: Iterable[Exact] | None, axes: Sequence[str]) -> Coordinate | None:
+    if values is None:
+        return None
+    return Coordinate(
+        value for axis, value in zip(axes, values, strict=True) if not is_leading_axis(axis)
+    )
 
 
 def _each(

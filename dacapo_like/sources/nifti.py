@@ -37,6 +37,7 @@ _UNITS = {1: "m", 2: "mm", 3: "um"}
 _INTENT_LABEL = 1002
 _SAME_SIZE = 1e-5  # pixdim and affine are both float32, the affine often a product of rotations
 _ROUNDING = 1e-7  # of a float32 beside 1
+_DOUBLE_ROUNDING = 1e-14  # of some operations on float64
 _PAGE = 4096  # bytes: skipping less than a page saves no input, only costs a call
 _LONGEST_RUN = 2**22  # bytes
 _SLAB = 2**20  # bytes
@@ -58,8 +59,8 @@ class NiftiArrayConfig(SourceConfig):
     Voxels keep their stored type. Where the header scales them they are float32 if 8- or 16-bit integers stay distinct in
     it, else float64.
 
-    A ``.nii.gz`` is one compressed stream: every read decompresses it up to the end of its box. Where many boxes are to be
-    read, decompress the file first, or materialize it.
+    A ``.nii.gz`` is one compressed stream: every read decompresses it up to the end of its box, and one that reaches the
+    last voxel verifies its checksum. Where many boxes are to be read, decompress the file first, or materialize it.
 
     Examples
     --------
@@ -242,7 +243,8 @@ def _axes(given: Sequence[str] | None, shape: Sequence[int], where: str) -> tupl
         )
     axes = tuple(axis_name(axis) for axis in given)
     dims = sum(not is_leading_axis(axis) for axis in axes)
-    if len(axes) != rank or dims > 3 or axes[rank - dims :] != ("z", "y", "x")[3 - dims :]:
+    fits = len(axes) == rank and 1 <= dims <= 3
+    if not fits or axes[rank - dims :] != ("z", "y", "x")[3 - dims :]:
         raise SourceError(
             "axes do not fit the image",
             got=" ".join(given),
@@ -270,27 +272,18 @@ class _Grid:
 
 
 def _grid(affine: NDArray[np.float64], zooms: Sequence[float], dims: int, where: str) -> _Grid:
-    """Split nibabel's affine into voxel size, place and directions, such that they multiply to it again.
+    """Split nibabel's affine, from i, j, k to x, y, z of voxel centres, such that the parts multiply to it again.
 
-    Parameters
-    ----------
-    affine : ndarray
-        Of shape (4, 4), from i, j, k to x, y, z of voxel centres.
-    zooms : sequence of float
-        Voxel size along i, j, k as the header has it.
-    dims : int
-        Number of spatial axes.
-    where : str
-        For errors.
+    `zooms` are the header's voxel sizes along i, j, k.
     """
-    columns = affine[:dims, :dims][::-1, ::-1]
-    tilt = affine[dims:3, :dims]
-    with np.errstate(over="ignore"):
-        sizes = np.linalg.norm(columns, axis=0)
-    single = np.finfo(np.float32)
-    if not np.isfinite(affine).all() or not (single.tiny < sizes.min() <= sizes.max() < single.max):
+    limits = np.finfo(np.float32)
+    if not np.abs(affine).max() < limits.max / 2:  # nor is it where it is not a number
         raise _unusable(affine, where)
-    if np.abs(tilt).max(initial=0) > _SAME_SIZE * sizes.min():
+    columns = affine[:dims, :dims][::-1, ::-1]
+    sizes = np.linalg.norm(columns, axis=0)
+    if sizes.min() < limits.tiny:
+        raise _unusable(affine, where)
+    if np.abs(affine[dims:3, :dims]).max(initial=0) > _SAME_SIZE * sizes.min():
         raise SourceError(
             f"an image of {dims} dimensions that is tilted out of them",
             got=f"affine {affine.tolist()}",
@@ -298,18 +291,25 @@ def _grid(affine: NDArray[np.float64], zooms: Sequence[float], dims: int, where:
             hint="store it with three dimensions, one of length 1",
         )
     voxel_size = Coordinate(map(_voxel_size, sizes, reversed(zooms[:dims])))
-    directions = columns / [float(size) for size in voxel_size]
-    whole = np.rint(directions)
-    directions = np.where(np.abs(directions - whole) < _ROUNDING, whole + 0.0, directions)
+    directions = _directions(columns, voxel_size)
     if abs(np.linalg.det(directions)) < _SAME_SIZE:
         raise _unusable(affine, where)
     centre = np.linalg.solve(directions, affine[:dims, 3][::-1])
+    centre[np.abs(centre) < limits.tiny] = 0
     aligned = np.array_equal(directions, np.eye(dims))
     return _Grid(
         voxel_size=voxel_size,
         centre=Coordinate(map(_shortest, centre)),
         directions=None if aligned else tuple(map(tuple, directions.T.tolist())),
     )
+
+
+def _directions(columns: NDArray[np.float64], voxel_size: Coordinate) -> NDArray[np.float64]:
+    """Give unit vectors as columns; those of the world's own axes are whole, whatever the header's precision."""
+    directions = columns / [float(size) for size in voxel_size]
+    whole = np.rint(directions)
+    is_whole = (np.abs(directions - whole) < _ROUNDING).all(axis=0)
+    return np.where(is_whole, whole + 0.0, directions)  # + 0.0: no negative zeros
 
 
 def _unusable(affine: NDArray[np.float64], where: str) -> SourceError:
@@ -331,12 +331,13 @@ def _shortest(value: float) -> Exact:
 
     Examples
     --------
-    >>> _shortest(float(np.float32(2.2)))
-    Fraction(11, 5)
+    >>> _shortest(float(np.float32(2.2))), _shortest(0.1 + 0.2), _shortest(1 / 3)
+    (Fraction(11, 5), Fraction(3, 10), Fraction(3333333333333333, 10000000000000000))
     """
-    with np.errstate(over="ignore"):
-        single = np.float32(value)
-    return exact(single if float(single) == value else float(value))
+    single = np.float32(value)
+    named = (float(single), float(str(single)))
+    is_single = any(math.isclose(value, number, rel_tol=_DOUBLE_ROUNDING) for number in named)
+    return exact(single if is_single else float(value))
 
 
 def _scaled_dtype(stored: np.dtype[Any], slope: float, inter: float) -> np.dtype[Any]:
@@ -419,7 +420,7 @@ class _NiftiReader(Reader):
         return target
 
     def _fill(self, target: NDArray[Any], file: Any, box: Box) -> None:
-        """Read the runs of bytes that hold a box."""
+        """Read the runs of bytes that hold a box of the stored array."""
         strides = _strides(self._shape, self._stored.itemsize)
         axis, length = _run(strides, box.shape, self._stored.itemsize)
         buffer = np.empty(length, np.uint8)
@@ -433,6 +434,9 @@ class _NiftiReader(Reader):
             if found != length:
                 raise EOFError(f"the file ends {length - found} bytes too early")
             target[index] = self._scale(run)
+        if box.end == self._shape and _is_compressed(self._file_name):
+            while file.read(_LONGEST_RUN):  # to the end, where the checksum is
+                pass
 
     def _scale(self, run: NDArray[Any]) -> NDArray[Any]:
         if not _scales(self._slope, self._inter):

@@ -93,9 +93,7 @@ def check_axes(spec: ArraySpec) -> None:
     if spec.dims in (2, 3) and len(leading) - ("t" in leading[:1]) <= 1 and "t" not in leading[1:]:
         return
     hint = None
-    if sorted(leading) == ["c", "t"]:
-        hint = "OME-NGFF wants t before c"
-    elif len(leading) > 1:
+    if len(leading) > 1:
         hint = "write one file per index of one of the leading axes"
     raise SpecError(
         "OME-NGFF has no place for these axes",
@@ -103,6 +101,11 @@ def check_axes(spec: ArraySpec) -> None:
         expected="t, then c or one other channel-like axis, then 2 or 3 spatial axes",
         hint=hint,
     )
+
+
+def format_order(spec: ArraySpec) -> tuple[int, ...]:
+    """Give the array's axes in the order of the format: time first, whatever else leads, then space."""
+    return tuple(sorted(range(spec.ndim), key=lambda i: spec.axes[i] != "t"))
 
 
 def dimension_names(spec: ArraySpec) -> list[str]:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from numpy.typing import NDArray
 
@@ -18,7 +18,15 @@ from dacapo_like.core import block_shape
 from dacapo_like.errors import ConfigError, RegionError, SourceError, SpecError
 from dacapo_like.geometry import Box
 from dacapo_like.spec import ArraySpec
-from dacapo_like.writers.ngff import check_axes, dimension_names, image_attributes, level_path
+from dacapo_like.writers.ngff import (
+    check_axes,
+    dimension_names,
+    format_order,
+    image_attributes,
+    level_path,
+)
+
+T = TypeVar("T")
 
 _COMPRESSION_LEVEL = 3
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
@@ -28,7 +36,7 @@ class OmeZarrWriter:
     """Writes one array as an OME-Zarr 0.5 group.
 
     Blocks are written in any order and from any number of threads; blocks that are never written, or hold nothing but zeros,
-    are not stored. Until `commit` the target is not touched: the group grows beside it, under a hidden name. As a context
+    are not stored. Boxes and chunks are in the array's order of axes; the format's has time first. Until `commit` the target is not touched: the group grows beside it, under a hidden name. As a context
     manager it commits at the end, and removes what it wrote after an error.
 
     Parameters
@@ -86,7 +94,9 @@ class OmeZarrWriter:
         overwrite: bool = False,
         attributes: Mapping[str, Any] | None = None,
     ) -> None:
-        check_axes(spec)
+        self._order = format_order(spec)
+        stored = spec.transposed(self._order)
+        check_axes(stored)
         self.path = Path(path).resolve()
         self.spec = spec
         self.chunk_shape = _chunk_shape(spec, chunks)
@@ -95,8 +105,10 @@ class OmeZarrWriter:
         self._check_target()
         self._partial = self.path.parent / f".{self.path.name}.partial-{uuid.uuid4().hex[:12]}"
         stem = self.path.name.removesuffix(".zarr").removesuffix(".ome")
-        group = _group_document([spec], name or stem, attributes)
-        array = _array_document(spec, self.chunk_shape, self.block_shape)
+        group = _group_document([stored], name or stem, attributes)
+        array = _array_document(
+            stored, self._stored_axes(self.chunk_shape), self._stored_axes(self.block_shape)
+        )
         folder = self._partial / level_path(0)
         try:
             folder.mkdir(parents=True)
@@ -134,7 +146,7 @@ class OmeZarrWriter:
                 where=str(self.path),
             )
         try:
-            self._array[box.slices] = data
+            self._array[self._stored_axes(box.slices)] = data.transpose(self._order)
         except tensorstores.ERRORS as error:
             raise self._failure(f"cannot write voxels {box.offset} to {box.end}", error) from error
 
@@ -196,8 +208,12 @@ class OmeZarrWriter:
             raise SourceError(
                 "the output exists already",
                 where=str(folder),
-                hint="say that it may be overwritten, or choose another path",
+                hint="overwrite=True (--overwrite) replaces it",
             )
+
+    def _stored_axes(self, values: tuple[T, ...]) -> tuple[T, ...]:
+        """Put one value per axis into the order of the format."""
+        return tuple(values[i] for i in self._order)
 
     def _check_box(self, box: Box) -> None:
         def on_grid(position: int, block: int, n: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import types
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -57,8 +58,14 @@ def _default(field: attrs.Attribute[Any]) -> str:
     return "" if field.default is None else f"`{str(field.default).lower()}`"
 
 
+def _prose(config_class: type) -> str:
+    """Give the docstring up to its first section."""
+    text = re.split(r"\n\n[A-Z]\w+\n-+\n", inspect.getdoc(config_class) or "")[0]
+    return text.replace("``", "`")
+
+
 def describe(tag: str) -> str:
-    """Write the class's summary and a table of its keys, as MyST."""
+    """Write the class's docstring and a table of its keys, as MyST."""
     config_class = array_type(tag)
     hints = get_type_hints(config_class)
     rows = [
@@ -67,7 +74,7 @@ def describe(tag: str) -> str:
     ]
     return "\n".join(
         [
-            (inspect.getdoc(config_class) or "").replace("``", "`"),
+            _prose(config_class),
             "",
             "| key | value | default | meaning |",
             "|---|---|---|---|",

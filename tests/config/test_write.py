@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import enum
+import http
 import json
 import math
 import tomllib
 from decimal import Decimal
 
+import numpy as np
 import pytest
 import yaml
 from hypothesis import example, given
@@ -90,6 +93,17 @@ class TestRoundTrips:
     def test_decimals_are_written_in_full(self, kind):
         assert "0.00000000012345678901234567" in write_document(
             {"a": Decimal("1.2345678901234567E-10")}, kind
+        )
+
+    @each_format
+    def test_subclasses_of_plain_types(self, kind):
+        class Letter(str, enum.Enum):  # noqa: UP042  its str() is not its value
+            A = "a"
+
+        data = {Letter.A: [Letter.A, http.HTTPStatus.OK, np.float64(9.8)]}
+        assert (
+            repr(parse_document(write_document(data, kind), format=kind).data)
+            == "{'a': ['a', 200, 9.8]}"
         )
 
     @each_format

@@ -242,6 +242,31 @@ def test_funlibs_arrays_are_where_funlib_says(tmp_path, named):
     np.testing.assert_array_equal(array[roi], theirs[roi])
 
 
+def test_funlibs_types_say_which_axes_are_spatial(tmp_path):
+    theirs = prepare_ds(
+        tmp_path / "f.zarr",
+        shape=(2, 3, 6, 8, 10),
+        offset=(0, 40, 8, 12),
+        voxel_size=(1, 40, 4, 4),
+        units=["s", "nm", "nm", "um"],
+        axis_names=["band", "t", "z", "y", "x"],
+        types=["channel", "time", "space", "space", "space"],
+        dtype="uint8",
+    )
+    array = opened(tmp_path / "f.zarr")
+    assert array.axes == ("band^", "t", "z", "y", "x")
+    assert array.voxel_size == theirs.voxel_size[1:]
+    assert array.offset == theirs.offset[1:]
+    assert array.units == ("nm", "nm", "um")
+
+
+@pytest.mark.parametrize("key", ["resolution", "offset", "units", "axes", "types"])
+def test_an_attribute_that_is_no_list(tmp_path, key):
+    path = store(tmp_path / "a.zarr", attributes={key: 4})
+    with pytest.raises(SourceError, match=f"attribute .*{key}.* is not a list"):
+        opened(path)
+
+
 def test_numbers_of_attributes_are_exact(tmp_path):
     attributes = {"resolution": [25, 9.8, 0.7], "offset": [0, 4.9, 1.4], "units": "nm"}
     array = opened(store(tmp_path / "a.zarr", attributes=attributes))
@@ -494,8 +519,12 @@ def test_missing_chunks_are_an_error_where_asked(gappy, library):
 def test_missing_chunks_are_warned_of_once(gappy, library):
     path, expected, _ = gappy
     array = opened(path, missing="warn")
+    waits = [array.reader.start(array.spec.box) for _ in range(3)]
     with pytest.warns(DataWarning, match="missing") as caught:
-        np.testing.assert_array_equal(np.asarray(array), expected)
+        blocks = [wait() for wait in waits]
+    for block in blocks:
+        np.testing.assert_array_equal(block, expected)
+    assert len(caught) == 1
     assert str(path) in str(caught[0].message)
     np.testing.assert_array_equal(np.asarray(array), expected)  # a second warning would be an error
 

@@ -1,0 +1,431 @@
+"""With plain nodes: no file, no config. Values come from numpy on whole arrays."""
+
+import weakref
+from itertools import pairwise
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dacapo_like.engine import consumers_first, make_plan, merge_boxes, read
+from dacapo_like.errors import ReadError, SourceError, SpecError
+from dacapo_like.geometry import Box
+from dacapo_like.spec import ArraySpec, from_shape
+
+
+class Source:
+    """A reader of an ndarray that keeps a list of what was read."""
+
+    def __init__(self, data):
+        self.data = data
+        self.boxes = []
+        self.waited = []
+
+    def start(self, box, out=None):
+        self.boxes.append(box)
+
+        def wait():
+            self.waited.append(box)
+            if out is None:
+                return self.data[box.slices].copy()
+            out[...] = self.data[box.slices]
+            return out
+
+        return wait
+
+
+class Add:
+    """Adds its inputs' blocks, each read `halo` voxels to the right, and 1."""
+
+    def __init__(self, *halos):
+        self.halos = halos
+
+    def needs(self, box, *inputs):
+        return tuple(None if halo is None else box.shifted((halo,)) for halo in self.halos)
+
+    def compute(self, box, *blocks, out=None):
+        total = np.ones(box.shape, np.int64) if out is None else out
+        total[...] = 1
+        for block in blocks:
+            if block.data is not None:
+                assert block.data.shape == block.box.shape == box.shape
+                total += block.data
+        return total
+
+
+class View(Add):
+    """Gives its input's block itself."""
+
+    def compute(self, box, *blocks, out=None):
+        return blocks[0].data
+
+
+@attrs.define(eq=False)
+class Node:
+    """A node of a tree."""
+
+    spec: ArraySpec
+    inputs: tuple["Node", ...] = ()
+    reader: Source | None = None
+    operation: Add | None = None
+    name: str = "node"
+
+    def describe(self):
+        return self.name
+
+
+def source(n=20, seed=0):
+    data = np.random.default_rng(seed).integers(0, 100, n)
+    return Node(from_shape((n,), data.dtype), reader=Source(data), name=f"source {seed}")
+
+
+def add(*inputs, halos=None, kind=Add, name="add"):
+    halos = [0] * len(inputs) if halos is None else halos
+    length = min(
+        (
+            node.spec.shape[0] - halo
+            for node, halo in zip(inputs, halos, strict=True)
+            if halo is not None
+        ),
+        default=20,
+    )
+    return Node(from_shape((length,), np.int64), inputs, operation=kind(*halos), name=name)
+
+
+def whole(node, done=None):
+    """Compute a node eagerly."""
+    done = {} if done is None else done
+    if id(node) not in done:
+        if node.reader is not None:
+            result = node.reader.data
+        else:
+            n = node.spec.shape[0]
+            parts = [
+                whole(below, done)[halo : halo + n]
+                for below, halo in zip(node.inputs, node.operation.halos, strict=True)
+                if halo is not None
+            ]
+            result = parts[0] if type(node.operation) is View else sum(parts, np.ones(n, np.int64))
+        done[id(node)] = result
+    return done[id(node)]
+
+
+def run(node, start=0, stop=None, out=None):
+    stop = node.spec.shape[0] if stop is None else stop
+    return read(consumers_first(node), Box((start,), (stop - start,)), out)
+
+
+@st.composite
+def trees(draw):
+    """Make a random DAG: every node but the first takes some of those before it."""
+    nodes = [source(40, seed=i) for i in range(draw(st.integers(1, 3)))]
+    for _ in range(draw(st.integers(0, 6))):
+        inputs = draw(st.lists(st.sampled_from(nodes), min_size=1, max_size=3))
+        halos = [draw(st.one_of(st.none(), st.integers(0, 3))) for _ in inputs]
+        nodes.append(add(*inputs, halos=halos))
+    return nodes[-1]
+
+
+def all_nodes(node, seen=None):
+    seen = {} if seen is None else seen
+    if id(node) not in seen:
+        seen[id(node)] = node
+        for below in node.inputs:
+            all_nodes(below, seen)
+    return list(seen.values())
+
+
+# Order
+
+
+@given(trees())
+def test_consumers_stand_before_what_they_consume(root):
+    order = consumers_first(root)
+    assert order[0] is root
+    assert len(order) == len({id(node) for node in order})
+    assert {id(node) for node in order} == {id(node) for node in all_nodes(root)}
+    place = {id(node): i for i, node in enumerate(order)}
+    assert all(place[id(node)] < place[id(below)] for node in order for below in node.inputs)
+
+
+def test_a_deep_chain_is_no_recursion():
+    node = source(1)
+    data = node.reader.data
+    for _ in range(5000):
+        node = add(node)
+    assert len(consumers_first(node)) == 5001
+    np.testing.assert_array_equal(run(node), data + 5000)
+
+
+def test_as_many_paths_as_there_are_do_not_matter():
+    node = bottom = source(3)
+    for _ in range(40):
+        node = add(node, node, kind=View)
+    np.testing.assert_array_equal(run(node), bottom.reader.data)
+    assert bottom.reader.boxes == [Box((0,), (3,))]
+
+
+# Boxes that are read together
+
+some_boxes = st.lists(
+    st.builds(
+        Box,
+        st.tuples(st.integers(0, 9), st.integers(0, 9)),
+        st.tuples(st.integers(1, 6), st.integers(1, 6)),
+    ),
+    max_size=8,
+)
+
+
+@given(some_boxes)
+def test_merged_boxes_cover_all_and_cost_no_more(boxes):
+    merged = merge_boxes(boxes)
+    assert all(any(big.contains(box) for big in merged) for box in boxes)
+    assert sum(box.size for box in merged) <= sum(box.size for box in boxes)
+    assert len(merged) <= len(boxes)
+    for i, a in enumerate(merged):
+        for b in merged[i + 1 :]:
+            assert a.union(b).size > a.size + b.size  # nothing is left to join
+
+
+def test_equal_and_touching_boxes_become_one():
+    box = Box((0, 0), (2, 2))
+    assert merge_boxes([box] * 5) == [box]
+    assert merge_boxes([box, Box((2, 0), (2, 2))]) == [Box((0, 0), (4, 2))]
+    assert merge_boxes([box, Box((2, 2), (2, 2))]) == [box, Box((2, 2), (2, 2))]
+    assert merge_boxes([]) == []
+
+
+@given(trees(), st.data())
+def test_a_plan_holds_every_box_that_is_needed(root, data):
+    n = root.spec.shape[0]
+    start = data.draw(st.integers(0, n - 1))
+    box = Box((start,), (data.draw(st.integers(1, n - start)),))
+    plan = make_plan(consumers_first(root), box)
+    assert plan[0][:2] == (root, box)
+    for i, step in enumerate(plan):
+        for below, need in zip(step.node.inputs, step.needs, strict=False):
+            later = [s.box for s in plan[i + 1 :] if s.node is below]
+            assert need is None or any(part.contains(need) for part in later)
+
+
+# Reads
+
+
+@settings(max_examples=60)
+@given(trees(), st.data())
+def test_any_box_of_any_tree_is_that_of_the_whole(root, data):
+    n = root.spec.shape[0]
+    start = data.draw(st.integers(0, n - 1))
+    stop = data.draw(st.integers(start + 1, n))
+    expected = whole(root)[start:stop]
+    np.testing.assert_array_equal(run(root, start, stop), expected)
+    out = np.full(stop - start, -1)
+    assert run(root, start, stop, out) is out
+    np.testing.assert_array_equal(out, expected)
+
+
+@given(trees())
+def test_no_voxel_is_read_twice(root):
+    run(root)
+    for node in all_nodes(root):
+        if node.reader is not None:
+            boxes = sorted(node.reader.boxes)
+            assert all(a.end[0] < b.offset[0] for a, b in pairwise(boxes))
+            assert sorted(node.reader.waited) == boxes
+
+
+def test_a_shared_source_is_read_once():
+    bottom = source()
+    left, right = add(bottom, halos=[0]), add(bottom, halos=[2])
+    run(add(left, right), 3, 8)
+    assert bottom.reader.boxes == [Box((3,), (7,))]
+
+
+def test_all_sources_are_started_before_any_is_awaited():
+    events = []
+
+    class Logged(Source):
+        def start(self, box, out=None):
+            events.append("start")
+            wait = super().start(box, out)
+
+            def logged():
+                events.append("wait")
+                return wait()
+
+            return logged
+
+    sources = [source(seed=i) for i in range(3)]
+    for node in sources:
+        node.reader = Logged(node.reader.data)
+    run(add(*sources))
+    assert events == ["start"] * 3 + ["wait"] * 3
+
+
+def test_what_is_not_asked_for_is_not_read():
+    unread, top = source(seed=1), source(seed=2)
+    result = run(add(unread, top, halos=[None, 0]))
+    assert unread.reader.boxes == []
+    np.testing.assert_array_equal(result, top.reader.data + 1)
+
+
+def test_an_empty_box_reads_nothing():
+    bottom = source()
+    result = run(add(bottom), 4, 4)
+    assert (result.shape, result.dtype) == ((0,), np.int64)
+    out = np.empty(0, np.int64)
+    assert run(add(bottom), 4, 4, out) is out
+    assert bottom.reader.boxes == []
+
+
+def test_blocks_are_freed_as_soon_as_nobody_needs_them():
+    alive = []
+
+    class Watched(Add):
+        def compute(self, box, *blocks, out=None):
+            made = super().compute(box, *blocks)
+            alive.append(weakref.ref(made))
+            counts.append(sum(ref() is not None for ref in alive))
+            return made
+
+    counts = []
+    node = source()
+    for _ in range(6):
+        node = add(node, kind=Watched)
+    run(node)
+    assert max(counts) <= 2  # what is computed, and what it is computed from
+
+
+def test_a_block_that_several_share_cannot_be_changed():
+    class Spoils(Add):
+        def compute(self, box, *blocks, out=None):
+            blocks[0].data[...] = 0
+            return super().compute(box, *blocks, out=out)
+
+    bottom = source()
+    with pytest.raises(ValueError, match="read-only"):
+        run(add(add(bottom, kind=Spoils), add(bottom, kind=Spoils)))
+
+
+@pytest.mark.parametrize("consumers", [1, 2])
+def test_results_belong_to_the_caller(consumers):
+    bottom = source()
+    root = add(*[add(bottom, kind=View)] * consumers, kind=View)
+    result = run(root)
+    result[...] = -1
+    np.testing.assert_array_equal(run(root), bottom.reader.data)
+
+
+def test_broadcast_views_become_arrays():
+    class Constant(Add):
+        def compute(self, box, *blocks, out=None):
+            return np.broadcast_to(np.int64(7), box.shape)
+
+    result = run(add(source(), halos=[None], kind=Constant))
+    result += 1
+    np.testing.assert_array_equal(result, np.full(20, 8))
+
+
+def test_out_is_handed_to_the_root_alone():
+    seen = []
+
+    class Records(Add):
+        def compute(self, box, *blocks, out=None):
+            seen.append(out)
+            return super().compute(box, *blocks, out=out)
+
+    out = np.empty(20, np.int64)
+    assert run(add(add(source(), kind=Records), kind=Records), out=out) is out
+    assert seen[0] is None
+    assert seen[1] is out
+
+
+def test_out_may_be_strided():
+    root = add(source())
+    big = np.zeros(40, np.int64)
+    run(root, out=big[::2])
+    np.testing.assert_array_equal(big[::2], whole(root))
+    assert not big[1::2].any()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda data: data[:-1],
+        lambda data: data[:1],
+        lambda data: data[None],
+        lambda data: data.astype("f4"),
+    ],
+    ids=["short", "one_voxel", "rank", "dtype"],
+)
+@pytest.mark.parametrize("place", ["root", "below", "source"])
+def test_other_voxels_than_declared_are_an_error(wrong, place):
+    class Wrong(Add):
+        def compute(self, box, *blocks, out=None):
+            return wrong(super().compute(box, *blocks))
+
+    class Short(Source):
+        def start(self, box, out=None):
+            wait = super().start(box)
+            return lambda: wrong(wait())
+
+    bottom = source()
+    if place == "source":
+        bottom.reader = Short(bottom.reader.data)
+    middle = add(bottom, kind=Wrong if place == "below" else Add, name="below")
+    root = add(middle, kind=Wrong if place == "root" else Add, name="root")
+    for out in (None, np.empty(20, np.int64)):
+        with pytest.raises(ReadError, match="other voxels than were declared") as caught:
+            run(root, out=out)
+        assert caught.value.where == {"source": "source 0"}.get(place, place)
+        assert "(20,)" in caught.value.expected
+
+
+@pytest.mark.parametrize("halo", [-3, 19])
+def test_voxels_outside_of_an_input_are_an_error_and_no_wrap_around(halo):
+    bottom = source()
+    root = attrs.evolve(add(bottom, name="greedy"), operation=Add(halo))
+    with pytest.raises(ReadError, match=r"greedy: .* needs voxels outside of its input"):
+        run(root, 0, 2)
+    assert bottom.reader.boxes == []
+
+
+@pytest.mark.parametrize("moment", ["start", "wait", "compute"])
+def test_errors_say_which_node_and_region(moment):
+    def fail():
+        raise SourceError("the disk is gone", got="EIO")
+
+    class Failing(Source):
+        def start(self, box, out=None):
+            return fail() if moment == "start" else fail
+
+    class Fails(Add):
+        def compute(self, box, *blocks, out=None):
+            fail()
+
+    bottom = source(seed=7)
+    if moment != "compute":
+        bottom.reader = Failing(bottom.reader.data)
+    root = add(bottom, kind=Fails if moment == "compute" else Add, name="sum")
+    with pytest.raises(SourceError) as caught:
+        run(root, 3, 9)
+    name = "sum" if moment == "compute" else "source 7"
+    assert caught.value.where == f"{name}, Roi(offset=(3), shape=(6))"
+
+
+def test_errors_that_say_where_keep_it_and_others_pass_unchanged():
+    class Fails(Add):
+        error = SpecError("odd", where="chunk 3")
+
+        def compute(self, box, *blocks, out=None):
+            raise self.error
+
+    with pytest.raises(SpecError) as caught:
+        run(add(source(), kind=Fails))
+    assert caught.value.where == "chunk 3"
+    Fails.error = ZeroDivisionError("by zero")
+    with pytest.raises(ZeroDivisionError, match="by zero"):
+        run(add(source(), kind=Fails))

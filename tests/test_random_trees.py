@@ -1,0 +1,462 @@
+"""Random trees of up to six operators, against an eager oracle that holds whole arrays and exact fractions."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from fractions import Fraction
+
+import attrs
+import numpy as np
+import pytest
+from hypothesis import given, note, settings
+from hypothesis import strategies as st
+
+import dacapo_like
+from dacapo_like import (
+    ArrayConfig,
+    BinarizeArrayConfig,
+    ConcatArrayConfig,
+    ConstantArrayConfig,
+    CropArrayConfig,
+    IntensitiesArrayConfig,
+    OnesArrayConfig,
+    ResampledArrayConfig,
+    Roi,
+    from_numpy,
+)
+from dacapo_like.testing import as_zarr, difference, random_boxes, sample_voxels
+
+GRIDS = [("9.8", "25"), ("0.7", "10/3"), ("40", "4", "4"), ("2", "9.8", "0.7")]
+DTYPES = ["bool", "uint8", "int16", "uint16", "uint32", "int64", "uint64", "float32", "float64"]
+LEADING = ["", "c", "t", "tc"]
+NANOMETRES = {"nm": 1, "um": 1000}
+MOST_VOXELS = 3000
+HALF = Fraction(1, 2)
+
+
+@attrs.frozen(eq=False)
+class Eager:
+    """A config, and by independent means what its array must be."""
+
+    config: ArrayConfig
+    voxels: np.ndarray
+    axes: str
+    voxel_size: tuple[Fraction, ...]
+    offset: tuple[Fraction, ...]
+    unit: str
+    kind: str
+    channels: tuple[str, ...] | None = None
+
+    @property
+    def dims(self) -> int:
+        return len(self.voxel_size)
+
+    @property
+    def lead(self) -> int:
+        return len(self.axes) - self.dims
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        return self.voxels.shape[self.lead :]
+
+    def evolve(self, config_class, voxels, fields, **changes) -> Eager:
+        config = config_class(source_array_config=self.config, **fields)
+        return attrs.evolve(self, config=config, voxels=voxels, **changes)
+
+
+# The operators, one after the other: what the config says, and what that means
+
+
+def crop(draw, node: Eager) -> Eager:
+    """Cut; the region may leave the array, or lie off its grid where it is snapped."""
+    snap = draw(st.sampled_from([None, "grow", "shrink", "nearest"]))
+    start, stop = [], []
+    for n in node.space:
+        low = draw(st.integers(-2, n - 1))
+        start.append(Fraction(low))
+        stop.append(Fraction(draw(st.integers(max(low, 0) + 1, n + 2))))
+    if snap is not None:  # shares of a voxel
+        start = [value + draw(st.sampled_from([0, HALF, Fraction(-1, 3)])) for value in start]
+        stop = [value + draw(st.sampled_from([0, HALF, Fraction(1, 4)])) for value in stop]
+    down, up = {
+        None: (math.floor, math.floor),
+        "grow": (math.floor, math.ceil),
+        "shrink": (math.ceil, math.floor),
+        "nearest": (lambda v: math.ceil(v - HALF), lambda v: math.ceil(v - HALF)),
+    }[snap]
+    low = [max(down(value), 0) for value in start]
+    high = [min(up(value), n) for value, n in zip(stop, node.space, strict=True)]
+    if any(a >= b for a, b in zip(low, high, strict=True)):
+        return node
+    offset, size = node.offset, node.voxel_size
+    begin = [o + v * s for o, v, s in zip(offset, size, start, strict=True)]
+    end = [o + v * s for o, v, s in zip(offset, size, stop, strict=True)]
+    roi = Roi(begin, [b - a for a, b in zip(begin, end, strict=True)])
+    return node.evolve(
+        CropArrayConfig,
+        node.voxels[(..., *(slice(a, b) for a, b in zip(low, high, strict=True)))],
+        {"roi": roi, "snap": snap},
+        offset=tuple(o + v * i for o, v, i in zip(offset, size, low, strict=True)),
+    )
+
+
+def intensities(draw, node: Eager) -> Eager:
+    """Scale by a power of two: then float32 and float64 round to the same voxels."""
+    low = draw(st.integers(-20, 200))
+    high = low + draw(st.sampled_from([1, 16, 256, -64]))
+    clip = draw(st.booleans())
+    voxels = (node.voxels.astype("float64") - low) / (high - low)
+    return node.evolve(
+        IntensitiesArrayConfig,
+        (voxels.clip(0, 1) if clip else voxels).astype("float32"),
+        {"min": low, "max": high, "clip": clip},
+        kind="image",
+    )
+
+
+def binarize(draw, node: Eager) -> Eager:
+    if node.voxels.dtype.kind not in "biu" or "c" in node.axes:
+        return node
+    present = [int(label) for label in np.unique(node.voxels)]
+    ids = st.one_of(st.sampled_from(present), st.sampled_from([0, 1, -1, 2**64 - 1]))
+    groups = draw(st.lists(st.lists(ids, max_size=4), min_size=1, max_size=3))
+    background = draw(ids)
+    voxels = np.zeros((len(groups), *node.voxels.shape), "uint8")
+    for channel, group in enumerate(groups):
+        for at, label in np.ndenumerate(node.voxels):
+            member = int(label) in group if group else True
+            voxels[(channel, *at)] = member and int(label) != background
+    names = tuple(f"g{i}" for i in range(len(groups)))
+    return node.evolve(
+        BinarizeArrayConfig,
+        voxels,
+        {"groupings": dict(zip(names, groups, strict=True)), "background": background},
+        axes="c" + node.axes,
+        channels=names,
+        kind="mask",
+    )
+
+
+def ones(draw, node: Eager) -> Eager:
+    dtype = draw(st.sampled_from([None, *DTYPES]))
+    voxels = np.ones(node.voxels.shape, dtype or node.voxels.dtype)
+    return node.evolve(OnesArrayConfig, voxels, {"dtype": dtype})
+
+
+def constant(draw, node: Eager) -> Eager:
+    dtype = draw(st.sampled_from([None, *DTYPES]))
+    kind = np.dtype(dtype or node.voxels.dtype)
+    if kind.kind in "iu":
+        value = draw(st.integers(np.iinfo(kind).min, np.iinfo(kind).max))
+    else:
+        value = draw(st.sampled_from([0, 1]) if kind.kind == "b" else st.sampled_from([-0.1, 7]))
+    voxels = np.full(node.voxels.shape, value, kind)
+    return node.evolve(ConstantArrayConfig, voxels, {"value": value, "dtype": dtype})
+
+
+def resampled(draw, node: Eager) -> Eager:
+    down = [draw(st.integers(1, min(n, 3))) for n in node.space]
+    up = [draw(st.integers(1, 3)) for _ in node.space]
+    ratios = [Fraction(a, b) for a, b in zip(down, up, strict=True)]
+    if any(r > 1 and r.denominator > 1 for r in ratios):
+        return node
+    shape = [math.floor(n / r) for n, r in zip(node.space, ratios, strict=True)]
+    if math.prod(shape) * math.prod(node.voxels.shape[: node.lead]) > MOST_VOXELS:
+        return node
+    image = node.kind == "image"
+    methods = ["mode", "min", "max", "stride", *(["mean", "median"] if image else [])]
+    method = draw(st.sampled_from([None, *methods]))
+    orders = [0, 1, 3] if image and node.voxels.dtype != bool else [0]
+    order = draw(st.sampled_from([*orders, *([None] if image == (len(orders) == 3) else [])]))
+    cells = (1,) * node.lead + tuple(int(r) if r >= 1 else 1 for r in ratios)
+    voxels = pool(node.voxels, cells, method or ("mean" if image else "mode"))
+    finer = (Fraction(1),) * node.lead + tuple(min(r, Fraction(1)) for r in ratios)
+    default = 1 if image else 0
+    voxels = interpolate(voxels, finer, default if order is None else order)
+    size = tuple(v * r for v, r in zip(node.voxel_size, ratios, strict=True))
+    factors = {"downsample": down, "upsample": up}
+    return node.evolve(
+        ResampledArrayConfig,
+        voxels,
+        {
+            **draw(st.sampled_from([factors, {"voxel_size": size}])),
+            "method": method,
+            "interp_order": order,
+        },
+        voxel_size=size,
+    )
+
+
+def pool(voxels, cells, method):
+    """Every cell by itself, with Python's numbers."""
+    shape = tuple(n // f for n, f in zip(voxels.shape, cells, strict=True))
+    result = np.empty(shape, voxels.dtype)
+    for at in np.ndindex(shape):
+        slices = (slice(i * f, (i + 1) * f) for i, f in zip(at, cells, strict=True))
+        cell = voxels[tuple(slices)].ravel().tolist()
+        result[at] = reduce_cell(cell, method, is_float=voxels.dtype.kind == "f")
+    return result
+
+
+def reduce_cell(cell, method, *, is_float):
+    ordered, n = sorted(cell), len(cell)
+    if method == "stride":
+        return cell[0]
+    if method in ("min", "max"):
+        return ordered[0 if method == "min" else -1]
+    if method == "mode":
+        counts = Counter(cell)
+        return min(value for value in counts if counts[value] == max(counts.values()))
+    if method == "median":
+        low, high = ordered[(n - 1) // 2], ordered[n // 2]
+        if is_float:
+            return low if n % 2 else (low + high) / 2
+        return round(Fraction(low + high, 2))
+    if is_float:
+        total = cell[0]  # added one by one, in C order
+        for value in cell[1:]:
+            total += value
+        return total / n
+    return round(Fraction(sum(cell), n))  # halves to even
+
+
+def interpolate(voxels, ratios, order):
+    """Axis by axis from the last to the first, every output index by itself."""
+    if all(r == 1 for r in ratios):
+        return voxels
+    values = voxels if order == 0 else voxels.astype("float64")
+    for axis in reversed(range(voxels.ndim)):
+        if ratios[axis] == 1:
+            continue
+        lines = np.moveaxis(values, axis, 0)
+        n, results = len(lines), []
+        for o in range(math.floor(n / ratios[axis])):
+            terms = [
+                lines[i] * w if order else lines[i] for i, w in taps(o, ratios[axis], order, n)
+            ]
+            total = terms[0]
+            for term in terms[1:]:
+                total = total + term
+            results.append(total)
+        values = np.moveaxis(np.stack(results), 0, axis)
+    if voxels.dtype.kind in "iu" and order:
+        limits = np.iinfo(voxels.dtype)
+        whole = [min(max(round(v), limits.min), limits.max) for v in values.ravel().tolist()]
+        return np.array(whole, voxels.dtype).reshape(values.shape)
+    return values.astype(voxels.dtype)
+
+
+def taps(o, ratio, order, n) -> Iterator[tuple[int, float]]:
+    """Voxels around the centre of output voxel `o`, each with its weight rounded once."""
+    if order == 0:
+        yield math.floor((o + HALF) * ratio), 1.0
+        return
+    x = (o + HALF) * ratio - HALF
+    for i in range(math.floor(x) - 1, math.floor(x) + 3):
+        t = abs(x - i)
+        if order == 1:
+            weight = max(1 - t, Fraction(0))
+        elif t < 1:
+            weight = Fraction(3, 2) * t**3 - Fraction(5, 2) * t**2 + 1
+        else:
+            weight = -HALF * t**3 + Fraction(5, 2) * t**2 - 4 * t + 2
+        if weight:
+            yield min(max(i, 0), n - 1), float(weight)
+
+
+def concat(draw, node: Eager, pool: list[Eager]) -> Eager:
+    parts = [node]
+    for other in draw(st.permutations([other for other in pool if other is not node])):
+        if len(parts) < 3 and all(on_one_grid(part, other) for part in parts):
+            parts.append(other)
+    region = common(parts)
+    dtype = np.result_type(*(part.voxels.dtype for part in parts))
+    invents_floats = dtype.kind == "f" and all(part.voxels.dtype.kind in "biu" for part in parts)
+    if region is None or invents_floats or sum(p.voxels.size for p in parts) > MOST_VOXELS:
+        return node
+    kinds = {part.kind for part in parts}
+    default = parts.pop() if len(parts) > 1 and draw(st.booleans()) else None
+    sources = {f"s{i}": part for i, part in enumerate(parts)}
+    gaps = ["gap", "hole"][: draw(st.integers(0, 2))]
+    names = draw(st.permutations([*sources, *gaps]))
+    shares = [channels_of(name, sources.get(name, default), node, region) for name in names]
+    return Eager(
+        ConcatArrayConfig(
+            channels=names,
+            source_array_configs={name: part.config for name, part in sources.items()},
+            default_config=default and default.config,
+        ),
+        np.concatenate([voxels.astype(dtype) for voxels, _ in shares]),
+        "c" + node.axes.replace("c", ""),
+        node.voxel_size,
+        tuple(v / NANOMETRES[node.unit] for v in region[0]),
+        node.unit,
+        kinds.pop() if len(kinds) == 1 else "image",
+        tuple(label for _, labels in shares for label in labels),
+    )
+
+
+def channels_of(name, part: Eager | None, like: Eager, region) -> tuple[np.ndarray, list[str]]:
+    """Give the share of one channel name: its voxels, channels in front, and what they are called."""
+    if part is None:
+        return np.zeros_like(stacked(like, *region)[:1]), [name]
+    voxels = stacked(part, *region)
+    if len(voxels) == 1:
+        return voxels, [name]
+    return voxels, [f"{name}.{label}" for label in part.channels or range(len(voxels))]
+
+
+def nanometres(node: Eager, values) -> list[Fraction]:
+    return [value * NANOMETRES[node.unit] for value in values]
+
+
+def on_one_grid(a: Eager, b: Eager) -> bool:
+    """Whether two arrays could be channels of one."""
+    if a.axes.replace("c", "") != b.axes.replace("c", ""):
+        return False
+    if "t" in a.axes and a.voxels.shape[a.axes.index("t")] != b.voxels.shape[b.axes.index("t")]:
+        return False
+    size = nanometres(a, a.voxel_size)
+    apart = zip(nanometres(a, a.offset), nanometres(b, b.offset), size, strict=True)
+    return size == nanometres(b, b.voxel_size) and all((q - p) % s == 0 for p, q, s in apart)
+
+
+def corners(node: Eager) -> tuple[list[Fraction], list[Fraction]]:
+    low = nanometres(node, node.offset)
+    size = nanometres(node, node.voxel_size)
+    return low, [a + s * n for a, s, n in zip(low, size, node.space, strict=True)]
+
+
+def common(parts: list[Eager]) -> tuple[list[Fraction], list[Fraction]] | None:
+    """Give the corners, in nanometres, of what all cover."""
+    lows, highs = zip(*map(corners, parts), strict=True)
+    low, high = (
+        [max(v) for v in zip(*lows, strict=True)],
+        [min(v) for v in zip(*highs, strict=True)],
+    )
+    return None if any(a >= b for a, b in zip(low, high, strict=True)) else (low, high)
+
+
+def stacked(part: Eager, low, high) -> np.ndarray:
+    """Cut to the common corners, channels in front."""
+    start = zip(low, corners(part)[0], nanometres(part, part.voxel_size), strict=True)
+    stop = zip(high, corners(part)[0], nanometres(part, part.voxel_size), strict=True)
+    slices = [
+        slice(int((a - o) / s), int((b - p) / t))
+        for (a, o, s), (b, p, t) in zip(start, stop, strict=True)
+    ]
+    voxels = part.voxels[(..., *slices)]
+    if "c" not in part.axes:
+        return voxels[None]
+    return np.moveaxis(voxels, part.axes.index("c"), 0)
+
+
+# Sources
+
+
+def infer_kind(dtype) -> str:
+    names = {"bool": "mask", **dict.fromkeys(["int32", "int64", "uint32", "uint64"], "labels")}
+    return names.get(np.dtype(dtype).name, "image")
+
+
+def leaf(array, unit) -> Eager:
+    spec = array.spec
+    return Eager(
+        array.config,
+        array.read(),
+        "".join(array.axes),
+        tuple(map(Fraction, spec.voxel_size)),
+        tuple(map(Fraction, spec.offset)),
+        unit,
+        spec.kind,
+        spec.channels,
+    )
+
+
+@pytest.fixture(scope="module")
+def on_disk(tmp_path_factory) -> list[list[Eager]]:
+    """Write some Zarr arrays for each of the grids."""
+    directory = tmp_path_factory.mktemp("leaves")
+    leaves = []
+    for i, grid in enumerate(GRIDS):
+        size = [Fraction(v) for v in grid]
+        leaves.append([])
+        for j, dtype in enumerate(["uint8", "uint64", "float32"]):
+            shape = [*range(5, 5 + len(size))]
+            array = as_zarr(
+                sample_voxels(shape, dtype, j) // (1 if dtype == "float32" else 37),
+                directory / f"{i}-{j}.zarr",
+                voxel_size=size,
+                offset=[v * j for v in size],
+                units="nm",
+            )
+            leaves[-1].append(leaf(array, "nm"))
+    return leaves
+
+
+def in_memory(draw, grid, lead) -> Eager:
+    """Make a small array on the grid, in nanometres or micrometres."""
+    dtype, unit = draw(st.sampled_from(DTYPES)), draw(st.sampled_from(list(NANOMETRES)))
+    size = [Fraction(v) / NANOMETRES[unit] for v in grid]
+    shape = [2 + (axis == "c") for axis in lead] + [draw(st.integers(1, 7)) for _ in size]
+    voxels = sample_voxels(shape, dtype, draw(st.integers(0, 99)))
+    if draw(st.booleans()) and np.dtype(dtype).kind in "iu":
+        voxels = voxels % 5  # few labels, so that groups and modes meet some
+    array = from_numpy(
+        voxels,
+        axes=lead + "zyx"[3 - len(size) :],
+        voxel_size=size,
+        offset=[v * draw(st.integers(-2, 2)) for v in size],
+        units=unit,
+        channels=("p", "q", "r") if "c" in lead and draw(st.booleans()) else None,
+    )
+    assert array.kind == infer_kind(dtype)
+    return leaf(array, unit)
+
+
+OPERATORS = [crop, intensities, binarize, ones, constant, resampled, resampled, concat, concat]
+
+
+@st.composite
+def grown(draw, leaves: list[list[Eager]]) -> Eager:
+    """Grow a tree: every step takes a node of those that are there and puts an operator on it."""
+    at, lead = draw(st.integers(0, len(GRIDS) - 1)), draw(st.sampled_from(LEADING))
+    nodes = [in_memory(draw, GRIDS[at], lead) for _ in range(draw(st.integers(1, 2)))]
+    if lead in ("", "c") and draw(st.booleans()):
+        nodes.append(draw(st.sampled_from(leaves[at])))
+    for operator in draw(st.lists(st.sampled_from(OPERATORS), min_size=1, max_size=6)):
+        node = nodes[-1 - draw(st.integers(0, min(2, len(nodes) - 1)))]
+        new = operator(draw, node, nodes) if operator is concat else operator(draw, node)
+        if new is not node:
+            nodes.append(new)
+    return nodes[-1]
+
+
+@settings(max_examples=200)
+@given(data=st.data())
+def test_random_trees_are_what_an_eager_oracle_says(on_disk, data):
+    tree = data.draw(grown(on_disk))
+    note(repr(tree.config))
+    array = tree.config.array()
+    assert_spec(array, tree)
+
+    whole = array.read()
+    assert difference(whole, tree.voxels) is None
+    rng = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1)))
+    for box in random_boxes(array.spec, rng, count=6):
+        part = array.read_box(box)
+        assert difference(part, whole[box.slices], signed_zeros=True) is None, box
+    assert_spec(array, tree)
+
+
+def assert_spec(array: dacapo_like.Array, tree: Eager) -> None:
+    assert "".join(array.axes) == tree.axes
+    assert array.shape == tree.voxels.shape
+    assert array.dtype == tree.voxels.dtype
+    assert array.spec.voxel_size == tree.voxel_size
+    assert array.spec.offset == tree.offset
+    assert array.units == (tree.unit,) * tree.dims
+    assert array.kind == tree.kind
+    assert array.channels == tree.channels
