@@ -13,9 +13,9 @@ import h5py
 import nibabel
 import numpy as np
 import zarr
-from nibabel.testing import data_path
 from scipy import ndimage
 
+MRI = Path(nibabel.__file__).parent / "tests" / "data"
 TISSUE_THRESHOLDS = (100, 350, 550)  # of the MRI's intensities: background, fluid, grey, white
 EM_VOXEL_SIZE = (25, 9.8, 9.8)
 EM_SHAPE = (48, 96, 96)
@@ -24,7 +24,7 @@ EM_SHAPE = (48, 96, 96)
 def copy_mri(folder: Path) -> None:
     """Copy nibabel's two scans and classify the tissues of the larger one."""
     for name in ("example4d.nii.gz", "anatomical.nii"):
-        shutil.copyfile(Path(data_path) / name, folder / name)
+        shutil.copyfile(MRI / name, folder / name)
     scan = nibabel.load(folder / "example4d.nii.gz")
     smooth = ndimage.gaussian_filter(np.asarray(scan.dataobj, dtype=np.float32), sigma=(1, 1, 1, 0))
     tissue = np.digitize(smooth, TISSUE_THRESHOLDS).astype(np.uint8)

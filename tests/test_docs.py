@@ -94,16 +94,16 @@ def blocks_of(page):
     ]
 
 
-def has_examples(page):
-    return any(block.language in ("python", "yaml", "console") for block in blocks_of(page))
+def pages():
+    """Give the pages that have something to run; those that start programs are slow."""
+    for page in sorted(DOCS.rglob("*.md")):
+        languages = {block.language for block in blocks_of(page)}
+        if languages & {"python", "yaml", "console"}:
+            marks = [pytest.mark.slow] if "console" in languages else []
+            yield pytest.param(page.relative_to(DOCS).as_posix(), marks=marks)
 
 
-PAGES = [
-    page.relative_to(DOCS).as_posix() for page in sorted(DOCS.rglob("*.md")) if has_examples(page)
-]
-
-
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", pages())
 def test_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if page.startswith("how-to/"):  # they change the package
@@ -122,10 +122,10 @@ def test_every_code_has_its_line_in_the_reference():
 
 
 def test_every_type_has_its_page():
-    pages = {page.stem for page in (DOCS / "reference" / "types").glob("*.md")}
-    assert pages == set(document_types())
+    found = {page.stem for page in (DOCS / "reference" / "types").glob("*.md")}
+    assert found == set(document_types())
     table = (DOCS / "reference" / "language.md").read_text()
-    assert set(re.findall(r"\(types/(\w+)\.md\)", table)) == pages
+    assert set(re.findall(r"\(types/(\w+)\.md\)", table)) == found
 
 
 @pytest.mark.parametrize("tag", document_types())
