@@ -26,7 +26,7 @@ help:  ## Say what there is to make
 demo: $(FOR_DEMO)  ## Compose a real MRI: verify, show, materialize, draw
 	$(BIN)/python configs/make_data.py
 	$(BIN)/dacapo-like verify configs/quickstart.yaml
-	$(BIN)/dacapo-like show configs/quickstart.yaml
+	$(BIN)/dacapo-like show configs/quickstart.yaml composed
 	$(BIN)/dacapo-like materialize configs/quickstart.yaml composed demo_output/composed.zarr --overwrite
 	$(BIN)/dacapo-like show configs/quickstart.yaml composed --png demo_output/quickstart.png --beside raw
 	@echo "Written: demo_output/composed.zarr and demo_output/quickstart.png"

@@ -1,6 +1,6 @@
 """Make the small volumes that the example documents read.
 
-The MRI is real: it ships inside nibabel's wheel. Its tissue classes, and the electron-microscopy-like volume with its instance
+The MRI is real: it ships inside nibabel's wheel. Classes of its intensities, and the electron-microscopy-like volume with its instance
 labels, are computed here, the same on every machine. Run as ``python configs/make_data.py``; the files land in ``configs/data``.
 """
 
@@ -16,13 +16,13 @@ import zarr
 from scipy import ndimage
 
 MRI = Path(nibabel.__file__).parent / "tests" / "data"
-TISSUE_THRESHOLDS = (100, 350, 550)  # of the MRI's intensities: background, fluid, grey, white
+TISSUE_THRESHOLDS = (120, 440, 530)  # of the smoothed intensities
 EM_VOXEL_SIZE = (25, 9.8, 9.8)
 EM_SHAPE = (48, 96, 96)
 
 
 def copy_mri(folder: Path) -> None:
-    """Copy nibabel's two scans and classify the tissues of the larger one."""
+    """Copy nibabel's two scans and classify the voxels of the larger one."""
     for name in ("example4d.nii.gz", "anatomical.nii"):
         shutil.copyfile(MRI / name, folder / name)
     scan = nibabel.load(folder / "example4d.nii.gz")

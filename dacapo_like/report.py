@@ -17,7 +17,8 @@ from dacapo_like.spec import ArraySpec
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-_MOST_CHANNELS = 6
+_COLUMNS = 3
+_MOST_CHANNELS = 9
 
 
 def tree_of(array: Array) -> Tree:
@@ -65,7 +66,7 @@ def _axes(spec: ArraySpec) -> str:
 
 
 def save_slices(arrays: Mapping[str, Array], path: str | Path) -> Path:
-    """Draw the middle slice of arrays side by side, each channel in a panel of its own.
+    """Draw the middle slice of arrays side by side, each channel in a panel of its own, at the first time point.
 
     Arrays with a third spatial axis are cut at one world position: the middle of the last array. One slice of each is read.
 
@@ -92,11 +93,12 @@ def save_slices(arrays: Mapping[str, Array], path: str | Path) -> Path:
         ) from error
     height = _middle(list(arrays.values())[-1].spec)
     panels = [panel for title, array in arrays.items() for panel in _panels(title, array, height)]
-    figure = Figure(figsize=(3.2 * len(panels), 3.6), layout="constrained")
+    columns = min(len(panels), _COLUMNS)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(3.4 * columns, 3.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.subplots(1, len(panels), squeeze=False)[0]
-    for ax, (title, array, image) in zip(axes, panels, strict=True):
-        _draw(ax, title, array.spec, image)
+    for index, (title, array, image) in enumerate(panels, start=1):
+        _draw(figure.add_subplot(rows, columns, index), title, array.spec, image)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=120)
@@ -125,19 +127,17 @@ def _panels(title: str, array: Array, height: list[Any]) -> list[tuple[str, Arra
             positions, spec.offset, spec.voxel_size, spec.spatial_shape, strict=False
         )
     ]
+    lengths = [
+        n if axis == "c" else 1
+        for axis, n in zip(spec.leading_axes, spec.leading_shape, strict=True)
+    ]
     box = Box(
-        (0,) * lead + tuple(index) + (0, 0),
-        spec.leading_shape + (1,) * above + spec.spatial_shape[-2:],
+        (0,) * lead + tuple(index) + (0, 0), (*lengths, *(1,) * above, *spec.spatial_shape[-2:])
     )
     planes = array.read_box(box).reshape(-1, *spec.spatial_shape[-2:])
-    names = (
-        spec.channel_names if spec.leading_axes == ("c",) else tuple(map(str, range(len(planes))))
-    )
-    if len(planes) == 1:
-        return [(title, array, planes[0])]
+    titles = [f"{title}: {name}" for name in spec.channel_names] or [title]
     return [
-        (f"{title}: {name}", array, plane)
-        for name, plane in zip(names[:_MOST_CHANNELS], planes, strict=False)
+        (text, array, plane) for text, plane in zip(titles[:_MOST_CHANNELS], planes, strict=False)
     ]
 
 

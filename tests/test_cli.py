@@ -108,9 +108,18 @@ def test_show_draws_a_picture_that_holds_the_data(run, configs, tmp_path):
     )
     assert result.exit_code == 0, result.output
     picture = np.asarray(Image.open(target).convert("L"))
-    assert picture.shape[1] > 5 * 300
-    panel = picture[:, : picture.shape[1] // 7]
-    assert len(np.unique(panel)) > 50
+    height, width = picture.shape
+    panels = [
+        picture[i * height // 2 :, j * width // 3 :][: height // 2, : width // 3]
+        for i in range(2)
+        for j in range(3)
+    ]
+    assert all(
+        len(np.unique(panel)) > 50 for panel in panels[:2]
+    )  # the scan, raw and composed: all greys
+    assert all(
+        ((panel < 20) | (panel > 235)).mean() > 0.9 for panel in panels[2:]
+    )  # masks: black and white
 
 
 def test_list_names_the_arrays(run, configs):

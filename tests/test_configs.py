@@ -71,9 +71,9 @@ def test_quickstart_composes_scan_and_tissue(configs):
     assert composed.axes == ("c", "t", "z", "y", "x")
     assert composed.channels == (
         "scan",
-        "tissue.fluid",
-        "tissue.grey",
-        "tissue.white",
+        "tissue.dark",
+        "tissue.middle",
+        "tissue.bright",
         "tissue.head",
     )
     raw = dacapo_like.open_array(configs / "quickstart.yaml", "raw")

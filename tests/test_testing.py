@@ -22,7 +22,7 @@ from dacapo_like.testing import (
 )
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class Identity(UnaryConfig):
     """An operator that keeps all laws; the others break one of them."""
 
@@ -84,7 +84,7 @@ class ForgetsItsSpec(Identity):
         return inputs[0].replace(offset=(next(self.specs),) * inputs[0].dims)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class BrokenSource(SourceConfig):
     reader_class: type
     extra: object = None

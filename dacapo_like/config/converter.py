@@ -435,7 +435,9 @@ def _attrs_unstructure_hook(config_class: type[Any]) -> Callable[[Any], dict[str
     to_mapping = make_dict_unstructure_fn(
         config_class, converter, _cattrs_omit_if_default=True, **_renames(config_class)
     )
-    paths = [document_key(field) for field in attrs.fields(config_class) if field.metadata.get("path")]
+    paths = [
+        document_key(field) for field in attrs.fields(config_class) if field.metadata.get("path")
+    ]
 
     def unstructure_class(config: Any) -> dict[str, Any]:
         data = to_mapping(config)

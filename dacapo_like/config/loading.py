@@ -12,7 +12,15 @@ from dacapo_like.config.converter import Finding, Structuring, structure, unstru
 from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.document import Document, read_document, write_document
 from dacapo_like.core import ArrayConfig, document_key
-from dacapo_like.errors import DacapoLikeError, InvalidDocumentError, KeyPath, Problem, Severity, SourceError, format_key
+from dacapo_like.errors import (
+    DacapoLikeError,
+    InvalidDocumentError,
+    KeyPath,
+    Problem,
+    Severity,
+    SourceError,
+    format_key,
+)
 from dacapo_like.registry import array_types
 
 
@@ -56,7 +64,11 @@ class Loaded:
 
 def full_message(error: DacapoLikeError) -> str:
     """Give the message of an error; where it is about a file, with the file."""
-    return f"{error.where}: {error.message}" if isinstance(error, SourceError) and error.where else error.message
+    return (
+        f"{error.where}: {error.message}"
+        if isinstance(error, SourceError) and error.where
+        else error.message
+    )
 
 
 def load_document(document: Document) -> Loaded:

@@ -187,7 +187,7 @@ def stored_from_attributes(
     ]
     units = _first(attributes, "units", "unit")
     if isinstance(units, str):
-        units = (units,) * (len(numbers[0]) if numbers[0] is not None else len(shape))
+        units = (units,) * len(next((known for known in numbers if known is not None), shape))
     else:
         units = _listed(attributes, "units", "unit", where=where)
     units = _spatial(units, axes, types)
@@ -242,9 +242,11 @@ def _stored_axes(
 
 
 def axis_name(name: str) -> str:
-    """Give the short name of an axis: ``channel`` and funlib's ``c^`` are ``c``."""
-    plain = name.removesuffix("^")
-    return _AXIS_NAMES.get(plain.lower(), plain.lower())
+    """Give the short name of an axis: ``channel`` and funlib's ``c^`` are ``c``; other marks of funlib's stay."""
+    lower = name.lower()
+    plain = lower.removesuffix("^")
+    short = _AXIS_NAMES.get(plain, plain)
+    return short if is_leading_axis(short) else lower
 
 
 def _first(attributes: Mapping[str, Any], *keys: str) -> Any:

@@ -14,7 +14,7 @@ from dacapo_like.errors import ReadError
 from dacapo_like.geometry import Box
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class WatchedArrayConfig(SourceConfig):
     """An array in memory that notes every box which is read; two of one `key` are equal."""
 
@@ -36,7 +36,7 @@ class _WatchedReader(Reader):
         return self.config.source.read_box(box, out=out)
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class UnreadableArrayConfig(SourceConfig):
     """A source that opens, but whose voxels cannot be read."""
 

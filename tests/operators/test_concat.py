@@ -234,7 +234,7 @@ def test_overlapping_boxes_of_one_source_are_read_once(watched):
     assert source.boxes == [Box((9, 0), (12, 5))]  # the linear halo holds what `a` wants
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False, repr=False)
 class NotesItsBlock(UnaryConfig):
     """Passes its source on, and notes whether it might have written into the block."""
 
