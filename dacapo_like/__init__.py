@@ -38,4 +38,4 @@ __all__ = [
     "open_array",
     "verify",
 ]
-__all__ += sorted(config.__name__ for config in array_types().values())
+__all__ += [config.__name__ for config in array_types().values()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
@@ -31,6 +32,20 @@ def about(doc: str, *, key: str | None = None, path: bool = False) -> dict[str, 
 def document_key(field: attrs.Attribute[Any]) -> str:
     """Give the key that documents use for a field of a config."""
     return str(field.metadata.get("key") or field.name)
+
+
+def document_fields(config_class: type[Any]) -> list[attrs.Attribute[Any]]:
+    """Give the fields of a config in the order of documents: name, what it is made of, its own, then what it shares."""
+
+    own = inspect.get_annotations(config_class)
+
+    def rank(field: attrs.Attribute[Any]) -> int:
+        if field.name == "name":
+            return 0
+        made_of = field.metadata.get("path") or document_key(field) != field.name
+        return 1 if made_of else 2 if field.name in own else 3
+
+    return sorted(attrs.fields(config_class), key=rank)
 
 
 class Named(Mapping[str, T], Generic[T]):

@@ -103,7 +103,7 @@ def pages():
             yield pytest.param(page.relative_to(DOCS).as_posix(), marks=marks)
 
 
-@pytest.mark.parametrize("page", pages())
+@pytest.mark.parametrize("page", list(pages()))
 def test_examples_of_a_page_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     if page.startswith("how-to/"):  # they change the package

@@ -6,7 +6,7 @@ import sys
 
 import attrs
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dacapo_like.errors import ConfigError
@@ -131,6 +131,7 @@ def test_trees_are_equal_where_all_their_fields_are(a, b):
         assert hash(a) == hash(b)
 
 
+@settings(max_examples=50)
 @given(small_trees)
 def test_trees_copy_and_pickle(tree):
     twin = pickle.loads(pickle.dumps(tree))
@@ -180,7 +181,7 @@ def diamonds(depth):
     return tree
 
 
-@pytest.mark.parametrize("make", [lambda: chain(3 * sys.getrecursionlimit()), lambda: diamonds(40)])
+@pytest.mark.parametrize("make", [lambda: chain(2 * sys.getrecursionlimit()), lambda: diamonds(40)])
 def test_depth_and_the_number_of_paths_do_not_matter(make):
     tree, same = make(), make()
     other = Branch(one=make())

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from funlib.geometry import Coordinate as FunlibCoordinate
 from funlib.geometry import Roi as FunlibRoi
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from nibabel import affines
 
@@ -74,6 +74,7 @@ def test_defaults_of_what_nobody_said():
     assert from_shape((2, 3), ">u2").dtype.isnative
 
 
+@settings(max_examples=50)
 @given(specs())
 def test_views_of_a_spec_fit_together(spec):
     assert spec.leading_axes + spec.spatial_axes == spec.axes
@@ -222,6 +223,7 @@ def test_specs_say_what_they_are():
 # Where it is
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_world_positions_are_exact(data):
     spec = data.draw(specs())
@@ -245,6 +247,7 @@ def test_decimals_do_not_drift():
     assert spec.roi_to_box(Roi((9_799_990.9,), (9.8,))) == Box((10**6 - 1,), (1,))
 
 
+@settings(max_examples=50)
 @given(spec=specs(dims=2), corner=st.tuples(offsets, offsets), size=st.tuples(positive, positive))
 def test_regions_off_the_grid_name_the_nearest_aligned_ones(spec, corner, size):
     roi = Roi(corner, size)
@@ -322,6 +325,7 @@ def test_arrays_without_spatial_axes():
     assert describe_spec(from_shape(())) == "; uint8 image; voxel () ; offset (), shape ()"
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_a_cut_is_where_its_box_was(data):
     spec = data.draw(specs())
@@ -348,6 +352,7 @@ def test_a_cut_is_where_its_box_was(data):
 # Affines
 
 
+@settings(max_examples=50)
 @given(specs(dims=3), st.tuples(small, small, small))
 def test_affines_map_voxel_centres(spec, index):
     world = affines.apply_affine(spec.voxel_to_world, index)
@@ -391,6 +396,7 @@ def test_directions_are_equal_within_the_precision_of_nifti():
 # Grids that several arrays share
 
 
+@settings(max_examples=50)
 @given(st.data())
 def test_a_common_grid_is_the_intersection(data):
     voxel_size = data.draw(st.tuples(positive, positive))

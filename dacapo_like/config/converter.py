@@ -36,6 +36,7 @@ from dacapo_like.config.scalars import (
 )
 from dacapo_like.core import ArrayConfig, Named, document_key
 from dacapo_like.errors import ConfigError, DacapoLikeError, KeyPath, did_you_mean
+from dacapo_like.fields import document_fields
 from dacapo_like.geometry import Coordinate, Roi, plain_number
 from dacapo_like.registry import array_type, array_types
 
@@ -202,7 +203,7 @@ def _findings(error: BaseException, data: Any, key: KeyPath) -> Iterator[Finding
     elif isinstance(error, BrokenReferenceError):
         return
     elif isinstance(error, ForbiddenExtraKeysError):
-        known = [document_key(field) for field in attrs.fields(error.cl)]
+        known = [document_key(field) for field in document_fields(error.cl)]
         for extra in sorted(error.extra_fields, key=list(data).index):
             unknown = ConfigError(
                 "unknown key",
@@ -435,12 +436,14 @@ def _attrs_unstructure_hook(config_class: type[Any]) -> Callable[[Any], dict[str
     to_mapping = make_dict_unstructure_fn(
         config_class, converter, _cattrs_omit_if_default=True, **_renames(config_class)
     )
+    order = [document_key(field) for field in document_fields(config_class)]
     paths = [
         document_key(field) for field in attrs.fields(config_class) if field.metadata.get("path")
     ]
 
     def unstructure_class(config: Any) -> dict[str, Any]:
-        data = to_mapping(config)
+        given = to_mapping(config)
+        data = {key: given[key] for key in order if key in given}
         for key in paths:
             data[key] = _relative_path(data[key])
         return {"type": config.tag, **data} if isinstance(config, ArrayConfig) else data

@@ -12,6 +12,7 @@ from dacapo_like.config.converter import document_types
 from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig
 from dacapo_like.core import ArrayConfig, Named, document_key
 from dacapo_like.errors import ConfigError
+from dacapo_like.fields import document_fields
 from dacapo_like.geometry import Coordinate, Roi
 
 Draft = Literal["2020-12", "draft-07"]
@@ -121,7 +122,7 @@ def _class_schema(config_class: type[Any], tag: str | None = None) -> dict[str, 
     hints = get_type_hints(config_class)
     properties: dict[str, Any] = {} if tag is None else {"type": {"const": tag}}
     required, alternatives = [] if tag is None else ["type"], []
-    for field in attrs.fields(config_class):
+    for field in document_fields(config_class):
         key = document_key(field)
         schema = _type_schema(hints[field.name])
         doc = field.metadata.get("doc")

@@ -3,33 +3,34 @@
 from __future__ import annotations
 
 import os
-import weakref
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.core import Reader, SourceConfig, about
-from dacapo_like.errors import ReadError, SourceError, did_you_mean
-from dacapo_like.geometry import Box, Coordinate
+from dacapo_like.core import Reader, about
+from dacapo_like.errors import DacapoLikeError, ReadError, SourceError, did_you_mean
+from dacapo_like.geometry import Box
 from dacapo_like.registry import register
-from dacapo_like.sources.layout import Layout, Stored, lay_out, stored_from_attributes
-from dacapo_like.spec import Kind
+from dacapo_like.sources.layout import (
+    Layout,
+    Stored,
+    StoredArrayConfig,
+    lay_out,
+    stored_from_attributes,
+)
 
 _MOST_SOFT_LINKS = 16  # in one path: HDF5's own limit
 _MOST_NAMES = 20  # in one message
 
 
-def _as_units(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 @register("hdf5")
-@attrs.frozen(kw_only=True, cache_hash=True)
-class HDF5ArrayConfig(SourceConfig):
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class HDF5ArrayConfig(StoredArrayConfig):
     """A dataset of an HDF5 file, of any chunking and compression.
 
     Its attributes ``voxel_size`` or ``resolution``, ``offset`` (of the first voxel's corner), ``axes`` or ``axis_names``, and
@@ -42,41 +43,11 @@ class HDF5ArrayConfig(SourceConfig):
     Coordinate(40, 4, 4)
     """
 
-    file_name: str = attrs.field(converter=os.fspath, metadata=about("The file.", path=True))
     dataset: str | None = attrs.field(
         default=None,
         metadata=about(
             "Path of the dataset in the file; may be left out where there is only one of numbers."
         ),
-    )
-    axes: tuple[str, ...] | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(tuple),
-        metadata=about("Names of all axes as stored, where the file does not say."),
-    )
-    voxel_size: Coordinate | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(Coordinate),
-        metadata=about("Overrides the file's, per spatial axis."),
-    )
-    offset: Coordinate | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(Coordinate),
-        metadata=about("Overrides the corner of the first voxel, per spatial axis."),
-    )
-    units: str | tuple[str | None, ...] | None = attrs.field(
-        default=None,
-        converter=_as_units,
-        metadata=about("Overrides the file's: one, or one per spatial axis."),
-    )
-    channels: tuple[int | str, ...] | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(tuple),
-        metadata=about("Which channels of axis c to take; all by default."),
-    )
-    kind: Kind | None = attrs.field(
-        default=None,
-        metadata=about("How the voxels are meant; inferred from their type by default."),
     )
 
     def open(self) -> Reader:
@@ -87,13 +58,13 @@ class HDF5ArrayConfig(SourceConfig):
         SourceError
             The file or dataset is not there, holds no voxels, leads to another file, or its axes are not known.
         """
-        with _open_file(self.file_name) as file:
+        with _open_file(self.file_name) as file, _named_faults(self.file_name):
             name = _only_dataset(file, self.file_name) if self.dataset is None else self.dataset
             where = f"{self.file_name}/{name.strip('/')}"
             dataset = _dataset_at(file, name)
             _check_storage(file, dataset, where)
-            layout = lay_out(_stored(dataset, where), self, where)
-        return _HDF5Reader(layout, self.file_name, name, where)
+            stored = _stored(dataset, where)
+        return _HDF5Reader(lay_out(stored, self, where), self.file_name, name, where)
 
 
 def _open_file(file_name: str) -> Any:
@@ -109,6 +80,24 @@ def _open_file(file_name: str) -> Any:
         ) from error
 
 
+@contextmanager
+def _named_faults(
+    where: str, kind: type[SourceError] = SourceError, what: str = "the file is damaged"
+) -> Iterator[None]:
+    """Make an error of ours of whatever h5py raises about bytes that HDF5 cannot make sense of."""
+    try:
+        yield
+    except DacapoLikeError:
+        raise
+    except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise kind(
+            what,
+            got=" ".join(str(error).split()),
+            where=where,
+            hint="compare the file with its original",
+        ) from error
+
+
 def _dataset_names(file: Any) -> list[str]:
     """Give the paths of all datasets of numbers that have an axis; links are not followed."""
     import h5py  # heavy
@@ -116,10 +105,10 @@ def _dataset_names(file: Any) -> list[str]:
     numbers = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.ENUM)
     names: list[str] = []
 
-    def visit(name: str, item: Any) -> None:
+    def visit(name: str | bytes, item: Any) -> None:
         is_array = isinstance(item, h5py.Dataset) and item.shape
         if is_array and item.id.get_type().get_class() in numbers:
-            names.append(name)
+            names.append(name if isinstance(name, str) else name.decode(errors="replace"))
 
     file.visititems(visit)
     return names
@@ -281,7 +270,7 @@ class _Handle(NamedTuple):
 
 
 class _HDF5Reader(Reader):
-    """Holds its file open from the first read on, and with it HDF5's cache of decoded chunks.
+    """Holds its file open from the first read to its own end, and with it HDF5's cache of decoded chunks.
 
     HDF5 works in one thread at a time, which h5py sees to.
     """
@@ -298,17 +287,10 @@ class _HDF5Reader(Reader):
         target = np.empty(box.shape, self.spec.dtype) if out is None else out
         if not target.size:
             return target
-        dataset = self._dataset()
-        try:
+        with _named_faults(self._where, ReadError, "voxels cannot be read"):
+            dataset = self._dataset()
             for stored, place in self._layout.parts(box):
                 _fill(target[place].transpose(self._as_stored), dataset, stored)
-        except (OSError, RuntimeError) as error:
-            raise ReadError(
-                "voxels cannot be read",
-                got=" ".join(str(error).split()),
-                where=self._where,
-                hint="the file may be truncated or damaged: compare it with its original",
-            ) from error
         return target
 
     def _dataset(self) -> Any:
@@ -321,9 +303,7 @@ class _HDF5Reader(Reader):
             if handle is not None:
                 handle.file.close()
             file = _open_file(self._file_name)
-            handle = _Handle(os.getpid(), file, _dataset_at(file, self._name))
-            weakref.finalize(self, file.close)
-            self._handle = handle
+            handle = self._handle = _Handle(os.getpid(), file, _dataset_at(file, self._name))
         return handle.dataset
 
 

@@ -6,14 +6,16 @@ are selected, and where a box of the array lies in the stored array.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo_like.core import SourceConfig, about
 from dacapo_like.errors import ConfigError, SourceError, SpecError, did_you_mean
 from dacapo_like.geometry import Box, Coordinate, box_between
 from dacapo_like.spec import Anchor, ArraySpec, Directions, Kind, infer_kind, is_leading_axis
@@ -21,38 +23,54 @@ from dacapo_like.spec import Anchor, ArraySpec, Directions, Kind, infer_kind, is
 _AXIS_NAMES = {"time": "t", "sample": "s", "channel": "c", "channels": "c"}
 
 
-class GridOptions(Protocol):
-    """Fields of a source's config that override what its file says, or say what it does not."""
+Units = str | tuple[str, ...]
 
-    @property
-    def axes(self) -> tuple[str, ...] | None:
-        """Names of the stored axes, in stored order."""
-        ...
 
-    @property
-    def voxel_size(self) -> Coordinate | None:
-        """Per spatial axis."""
-        ...
+def _as_units(units: str | Iterable[str | None] | None) -> Units | None:
+    """Documents have no null in a list (TOML has none at all): an empty text is an unknown unit."""
+    return units if units is None or isinstance(units, str) else tuple(unit or "" for unit in units)
 
-    @property
-    def offset(self) -> Coordinate | None:
-        """Of the first voxel's corner."""
-        ...
 
-    @property
-    def units(self) -> str | tuple[str | None, ...] | None:
-        """Of all spatial axes, or one each."""
-        ...
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class StoredArrayConfig(SourceConfig):
+    """An array in a file, and what its author says where the file does not, or says it wrong."""
 
-    @property
-    def channels(self) -> tuple[int | str, ...] | None:
-        """Channels to keep, by index or label."""
-        ...
-
-    @property
-    def kind(self) -> Kind | None:
-        """How voxels are meant."""
-        ...
+    file_name: str = attrs.field(converter=os.fspath, metadata=about("The file.", path=True))
+    axes: tuple[str, ...] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(tuple),
+        metadata=about("Names of all axes as stored, where the file does not say."),
+    )
+    voxel_size: Coordinate | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Coordinate),
+        metadata=about("Per spatial axis; overrides what the file says."),
+    )
+    offset: Coordinate | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Coordinate),
+        metadata=about(
+            "Corner of the first voxel, per spatial axis; overrides what the file says."
+        ),
+    )
+    units: Units | None = attrs.field(
+        default=None,
+        converter=_as_units,
+        metadata=about(
+            "Of all spatial axes, or one each, empty where unknown; overrides what the file says."
+        ),
+    )
+    channels: tuple[int | str, ...] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(tuple),
+        metadata=about("Channels to keep, by index or label, in this order; by default all."),
+    )
+    kind: Kind | None = attrs.field(
+        default=None,
+        metadata=about(
+            "How voxels are resampled, viewed and stitched; by default what the file or their type suggests."
+        ),
+    )
 
 
 @attrs.frozen(kw_only=True)
@@ -268,7 +286,7 @@ def _spatial(
     )
 
 
-def lay_out(stored: Stored, options: GridOptions, where: str) -> Layout:
+def lay_out(stored: Stored, options: StoredArrayConfig, where: str) -> Layout:
     """Put what is stored and what the config says together.
 
     Raises
@@ -292,13 +310,14 @@ def lay_out(stored: Stored, options: GridOptions, where: str) -> Layout:
     voxel_size = _per_axis(options.voxel_size, stored.voxel_size, dims, 1, "voxel_size", where)
     offset = _per_axis(options.offset, stored.offset, dims, 0, "offset", where)
     units = (options.units,) * dims if isinstance(options.units, str) else options.units
+    known = None if units is None else tuple(unit or None for unit in units)
     spec = ArraySpec(
         axes=[axes[i] for i in order],
         shape=[stored.shape[i] for i in order],
         dtype=stored.dtype,
         voxel_size=voxel_size,
         offset=offset,
-        units=_per_axis(units, stored.units, dims, None, "units", where),
+        units=_per_axis(known, stored.units, dims, None, "units", where),
         channels=stored.channels if "c" in axes else None,
         kind=options.kind or stored.kind or infer_kind(stored.dtype),
         directions=stored.directions,
@@ -311,7 +330,7 @@ def lay_out(stored: Stored, options: GridOptions, where: str) -> Layout:
     return _select_channels(spec, tuple(order), options.channels)
 
 
-def _axes(stored: Stored, options: GridOptions, where: str) -> tuple[str, ...]:
+def _axes(stored: Stored, options: StoredArrayConfig, where: str) -> tuple[str, ...]:
     rank = len(stored.shape)
     if options.axes is not None:
         if len(options.axes) != rank:

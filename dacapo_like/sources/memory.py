@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array, Reader, SourceConfig, about
+from dacapo_like.errors import SpecError
 from dacapo_like.geometry import Box
 from dacapo_like.registry import register
+from dacapo_like.sources.layout import axis_name
 from dacapo_like.spec import ArraySpec, from_shape
 
 
@@ -65,7 +67,7 @@ def from_numpy(
     data : ndarray
         Not copied; reads are copies.
     axes : sequence of str, optional
-        In the order of `data`, time and channels first; by default the last of ``t c z y x``.
+        In the order of `data`, time and channels first, spelled as in files; by default the last of ``t c z y x``.
     voxel_size, offset : sequence of numbers, optional
         Per spatial axis, in world units; by default 1 and 0. `offset` is the corner of the first voxel.
     units : str or sequence, optional
@@ -79,6 +81,11 @@ def from_numpy(
     -------
     Array
 
+    Raises
+    ------
+    SpecError
+        The numbers or names do not fit the data, or its mask would be lost.
+
     Examples
     --------
     >>> import numpy as np
@@ -86,10 +93,12 @@ def from_numpy(
     Roi(offset=(0, 0), shape=(39.2, 39.2))
     """
     data = np.asanyarray(data)
+    if isinstance(data, np.ma.MaskedArray):
+        raise SpecError("a masked array", expected="a plain one", hint="fill it: data.filled(0)")
     spec = from_shape(
         data.shape,
         data.dtype,
-        axes=axes,
+        axes=None if axes is None else [axis_name(axis) for axis in axes],
         voxel_size=voxel_size,
         offset=offset,
         units=units,

@@ -18,12 +18,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.core import Reader, SourceConfig, about
+from dacapo_like.core import Reader, about
 from dacapo_like.errors import ReadError, SourceError
 from dacapo_like.geometry import Box, Coordinate, Exact, exact
 from dacapo_like.registry import register
-from dacapo_like.sources.layout import Layout, Stored, axis_name, lay_out
-from dacapo_like.spec import Directions, Kind, is_leading_axis
+from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, axis_name, lay_out
+from dacapo_like.spec import Directions, is_leading_axis
 
 _COMPRESSED = (".gz", ".bz2")
 _DIMENSIONS = (
@@ -43,13 +43,9 @@ _LONGEST_RUN = 2**22  # bytes
 _SLAB = 2**20  # bytes
 
 
-def _as_units(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 @register("nifti")
-@attrs.frozen(kw_only=True, cache_hash=True)
-class NiftiArrayConfig(SourceConfig):
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class NiftiArrayConfig(StoredArrayConfig):
     """A NIfTI image, its axes named as the format does: ``z y x``, ``t z y x`` or ``c t z y x``.
 
     That is the reverse of nibabel's ``i, j, k, t, u``. The world is the file's own, right-anterior-superior: what nibabel's
@@ -82,36 +78,6 @@ class NiftiArrayConfig(SourceConfig):
         metadata=about(
             "Names of all axes in array order, which is the reverse of nibabel's, where dimensions "
             "before z are no time: for example [c, z, y, x]."
-        ),
-    )
-    voxel_size: Coordinate | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(Coordinate),
-        metadata=about(
-            "Overrides the file's, per spatial axis; the first voxel's centre stays where it is."
-        ),
-    )
-    offset: Coordinate | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(Coordinate),
-        metadata=about(
-            "Overrides the corner of the first voxel, per spatial axis, along the array's own axes."
-        ),
-    )
-    units: str | tuple[str | None, ...] | None = attrs.field(
-        default=None,
-        converter=_as_units,
-        metadata=about("Overrides the file's: one, or one per spatial axis."),
-    )
-    channels: tuple[int | str, ...] | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(tuple),
-        metadata=about("Which channels of axis c to take; all by default."),
-    )
-    kind: Kind | None = attrs.field(
-        default=None,
-        metadata=about(
-            "How the voxels are meant; inferred from the header and their type by default."
         ),
     )
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal
 
 import attrs
 from numpy.typing import NDArray
 
-from dacapo_like.core import Reader, SourceConfig, about
+from dacapo_like.core import Reader, about
 from dacapo_like.errors import DacapoLikeError, SourceError
 from dacapo_like.geometry import Box, Coordinate
 from dacapo_like.registry import register
@@ -24,19 +24,18 @@ from dacapo_like.sources._zarr_nodes import (
     read_node,
 )
 from dacapo_like.sources._zarr_voxels import Missing, ZarrVoxels
-from dacapo_like.sources.layout import Layout, Stored, lay_out, stored_from_attributes
-from dacapo_like.spec import Kind
-
-Units: TypeAlias = str | tuple[str | None, ...] | None
-
-
-def _as_units(units: str | Iterable[str | None] | None) -> Units:
-    return units if units is None or isinstance(units, str) else tuple(units)
+from dacapo_like.sources.layout import (
+    Layout,
+    Stored,
+    StoredArrayConfig,
+    lay_out,
+    stored_from_attributes,
+)
 
 
 @register("zarr")
-@attrs.frozen(kw_only=True, cache_hash=True)
-class ZarrArrayConfig(SourceConfig):
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class ZarrArrayConfig(StoredArrayConfig):
     """An array, or one level of an OME-NGFF pyramid, in a Zarr store on a local disk.
 
     Examples
@@ -53,16 +52,6 @@ class ZarrArrayConfig(SourceConfig):
     level: int | None = attrs.field(
         default=None, metadata=about("Level of a pyramid, 0 the finest; by default 0.")
     )
-    channels: tuple[int | str, ...] | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(tuple),
-        metadata=about("Channels to keep, by index or label, in this order; by default all."),
-    )
-    axes: tuple[str, ...] | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(tuple),
-        metadata=about("Names of the stored axes, in stored order, where the file does not say."),
-    )
     voxel_size: Coordinate | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(Coordinate),
@@ -70,23 +59,9 @@ class ZarrArrayConfig(SourceConfig):
             "Of a pyramid without `level`, chooses the level that has it; else replaces what the file says."
         ),
     )
-    offset: Coordinate | None = attrs.field(
-        default=None,
-        converter=attrs.converters.optional(Coordinate),
-        metadata=about("World position of the first voxel's corner; replaces what the file says."),
-    )
-    units: Units = attrs.field(
-        default=None,
-        converter=_as_units,
-        metadata=about("Unit of all spatial axes, or one each; replaces what the file says."),
-    )
     anchor: Literal["auto", "center", "corner"] = attrs.field(
         default="auto",
         metadata=about("Which point of the first voxel a stored OME-NGFF translation names."),
-    )
-    kind: Kind | None = attrs.field(
-        default=None,
-        metadata=about("How voxels are resampled, viewed and stitched; inferred where omitted."),
     )
     missing: Missing = attrs.field(
         default="fill", metadata=about("What to do about chunks that are not there.")

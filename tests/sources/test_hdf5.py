@@ -360,6 +360,17 @@ def damage(path, at, content):
         file.write(content)
 
 
+@pytest.mark.parametrize("dataset", ["raw", None])
+def test_a_damaged_header_is_found_at_open(tmp_path, dataset):
+    path = write(tmp_path / "a.h5", small())
+    with h5py.File(path) as file:
+        at = h5py.h5o.get_info(file["raw"].id).addr
+    damage(path, at, b"\xff" * 16)
+    with pytest.raises(SourceError, match="the file is damaged") as error:
+        opened(path, dataset)
+    assert error.value.where == str(path)
+
+
 @pytest.mark.parametrize("options", [{"compression": "gzip"}, {"fletcher32": True}], ids=str)
 def test_a_corrupt_chunk_is_found_at_read(tmp_path, options):
     voxels = sample_voxels((40, 50, 60), "uint8")
@@ -446,22 +457,24 @@ def test_out_is_filled_in_any_order_of_memory(tmp_path):
         np.testing.assert_array_equal(out, voxels[box.slices])
 
 
+def handles(path):
+    """Give the descriptors by which this process has a file open."""
+    gc.collect()
+    links = (item for item in Path("/proc/self/fd").iterdir() if item.is_symlink())
+    return [int(item.name) for item in links if item.readlink() == path]
+
+
 @needs_proc
 def test_files_close_with_their_arrays(tmp_path):
     path = write(tmp_path / "a.h5", small())
 
-    def handles():
-        gc.collect()
-        links = (item for item in Path("/proc/self/fd").iterdir() if item.is_symlink())
-        return [str(item.readlink()) for item in links].count(str(path))
-
     array = opened(path)
-    assert handles() == 0
+    assert handles(path) == []
     array.read()
     array.read()
-    assert handles() == 1
+    assert len(handles(path)) == 1
     del array
-    assert handles() == 0
+    assert handles(path) == []
 
 
 @pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # that is what is tried
@@ -486,3 +499,24 @@ def test_reading_before_and_after_a_fork(tmp_path):
     for child in children:
         child.join()
     assert [int(array.read_box(box).sum()) for box in boxes] == expected
+
+
+@needs_proc
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
+def test_a_forked_child_opens_the_file_for_itself(tmp_path):
+    """A position that the child moves would move for the parent too, if they shared what is open."""
+    path = write(tmp_path / "a.h5", small())
+    array = opened(path)
+    array.read()
+
+    def work():
+        array.read()
+        (descriptor,) = handles(path)
+        os.lseek(descriptor, 4321, os.SEEK_SET)
+
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    (descriptor,) = handles(path)
+    assert os.lseek(descriptor, 0, os.SEEK_CUR) != 4321

@@ -195,7 +195,12 @@ def test_directions_of_turned_axes_are_whole(tmp_path):
     assert spec.directions == ((0, 0, 1), (1, 0, 0), (0, -1, 0))
     assert spec.voxel_size == Coordinate(2.2, 0.7, 0.7)
     assert spec.offset == Coordinate(-20.5, 7, -30.1) - Coordinate(1.1, 0.35, 0.35)
-    assert "-0.0" not in str(spec.directions)
+
+
+def test_directions_have_no_negative_zeros():
+    spec = opened(SHIPPED / "example4d.nii.gz").spec
+    assert spec.directions[2] == (0, 0, -1)
+    assert "-0.0," not in str(spec.directions)
 
 
 def test_voxel_size_is_the_affines_where_pixdim_contradicts(tmp_path):
