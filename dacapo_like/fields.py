@@ -36,7 +36,6 @@ def document_key(field: attrs.Attribute[Any]) -> str:
 
 def document_fields(config_class: type[Any]) -> list[attrs.Attribute[Any]]:
     """Give the fields of a config in the order of documents: name, what it is made of, its own, then what it shares."""
-
     own = inspect.get_annotations(config_class)
 
     def rank(field: attrs.Attribute[Any]) -> int:

@@ -190,6 +190,7 @@ def test_plain_numbers_do_not_depend_on_the_decimal_context(value):
         (Fraction(10, 3), "10/3"),
         (Fraction(4, 2), "2"),
         (Fraction(2**60 + 1, 2**10), "1125899906842624.0009765625"),
+        (Fraction(2**60 * 1000 + 1, 1000), "1152921504606846976.001"),
     ],
 )
 def test_numbers_as_people_read_them(value, text):
@@ -389,6 +390,7 @@ def test_regions_are_sets_of_points(a, b, point):
     if a.contains(point) or b.contains(point):
         assert both.contains(point)
     assert a.intersects(b) == (not common.empty) == b.intersects(a)
+    assert common.shape == (0, 0) or not common.empty
     if a.contains(b) and not b.empty:
         assert a.intersect(b) == b
         assert a.union(b) == a
@@ -471,6 +473,13 @@ def test_funlibs_types_where_all_numbers_are_integers():
     assert funlib_where_integral(Roi((), ())) == Roi((), ())
 
 
+def test_an_empty_region_is_inside_where_its_corner_is_as_in_funlib():
+    for corner, size in (((1, 1), (0, 2)), ((9, 1), (0, 2)), ((0, 0), (0, 0))):
+        inner = FunlibRoi(corner, size)
+        for outer in (FunlibRoi((0, 0), (4, 4)), FunlibRoi((0, 0), (0, 4))):
+            assert as_roi(outer).contains(inner) == outer.contains(inner)
+
+
 # Boxes
 
 boxes = st.builds(Box, vectors(small), vectors(lengths))
@@ -486,6 +495,7 @@ def voxels(box):
 def test_boxes_are_sets_of_voxels(a, b, by):
     assert a.size == len(voxels(a))
     assert voxels(a.intersect(b)) == voxels(a) & voxels(b)
+    assert min(a.intersect(b).shape) >= 0
     assert voxels(a.union(b)) >= voxels(a) | voxels(b)
     assert voxels(a.shifted(by)) == {(y + by[0], x + by[1]) for y, x in voxels(a)}
     if b.size:

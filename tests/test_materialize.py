@@ -97,7 +97,7 @@ def test_a_source_that_fails_leaves_nothing_behind(tmp_path):
 def test_a_target_that_is_there_is_replaced_only_where_asked(array, tmp_path):
     path = materialize(array, tmp_path / "a.zarr")
     ones = array.ones_like()
-    with pytest.raises(SourceError, match="overwrite"):
+    with pytest.raises(SourceError, match="overwrite=True"):
         materialize(ones, path)
     with pytest.raises(ReadError, match="damaged"):
         materialize(BrokenConfig().array(), path, chunks=(4, 4), overwrite=True)
@@ -115,3 +115,33 @@ def test_channels_before_time_are_written_in_the_formats_order(tmp_path):
     assert again.axes == ("t", "c", "y", "x")
     assert again.channels == ("a", "b")
     np.testing.assert_array_equal(again.read(), data.transpose(1, 0, 2, 3))
+
+
+def test_the_quickstart_is_valid_ome_zarr_and_others_read_the_same(configs, tmp_path):
+    from ome_zarr.io import parse_url
+    from ome_zarr.reader import Reader as OmeReader
+    from ome_zarr_models.v05 import Image
+
+    array = dacapo_like.open_array(configs / "quickstart.yaml", "composed")
+    path = materialize(array, tmp_path / "composed.zarr")
+    image = Image.from_zarr(zarr.open_group(path, mode="r"))
+    (multiscale,) = image.ome_attributes.multiscales
+    assert [(axis.name, axis.type, axis.unit) for axis in multiscale.axes] == [
+        ("t", "time", None),
+        ("c", "channel", None),
+        *((name, "space", "millimeter") for name in "zyx"),
+    ]
+    labels = [channel["label"] for channel in image.ome_attributes.omero["channels"]]
+    assert labels == list(array.channels)
+    (node,) = OmeReader(parse_url(path))()
+    scale, translation = node.metadata["coordinateTransformations"][0]
+    size = [float(value) for value in array.spec.voxel_size]
+    corner = [float(value) for value in array.spec.offset]
+    assert scale["scale"] == [1, 1, *size]
+    np.testing.assert_allclose(
+        translation["translation"][2:], np.add(corner, np.divide(size, 2)), rtol=1e-12
+    )
+    np.testing.assert_array_equal(np.asarray(node.data[0]), array.read().swapaxes(0, 1))
+    again = dacapo_like.open_array({"type": "zarr", "file_name": str(path)})
+    assert again.roi == array.roi
+    np.testing.assert_allclose(again.voxel_to_world, array.voxel_to_world, rtol=1e-12)

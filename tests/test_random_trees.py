@@ -139,10 +139,14 @@ def binarize(draw, node: Eager) -> Eager:
     )
 
 
+def filled_kind(node: Eager, voxels) -> str:
+    return node.kind if voxels.dtype == node.voxels.dtype else infer_kind(voxels.dtype)
+
+
 def ones(draw, node: Eager) -> Eager:
     dtype = draw(st.sampled_from([None, *DTYPES]))
     voxels = np.ones(node.voxels.shape, dtype or node.voxels.dtype)
-    return node.evolve(OnesArrayConfig, voxels, {"dtype": dtype})
+    return node.evolve(OnesArrayConfig, voxels, {"dtype": dtype}, kind=filled_kind(node, voxels))
 
 
 def constant(draw, node: Eager) -> Eager:
@@ -153,7 +157,12 @@ def constant(draw, node: Eager) -> Eager:
     else:
         value = draw(st.sampled_from([0, 1]) if kind.kind == "b" else st.sampled_from([-0.1, 7]))
     voxels = np.full(node.voxels.shape, value, kind)
-    return node.evolve(ConstantArrayConfig, voxels, {"value": value, "dtype": dtype})
+    return node.evolve(
+        ConstantArrayConfig,
+        voxels,
+        {"value": value, "dtype": dtype},
+        kind=filled_kind(node, voxels),
+    )
 
 
 def resampled(draw, node: Eager) -> Eager:

@@ -21,7 +21,13 @@ def fenced(language: str) -> list[str]:
 def test_example_prints_what_it_says(configs):
     (code,) = fenced("python")
     (expected,) = fenced("text")
-    result = subprocess.run([sys.executable, "-c", code], cwd=configs.parent, capture_output=True, text=True, check=False)
+    result = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=configs.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout == expected
 
@@ -31,7 +37,9 @@ def test_example_document_is_valid(configs):
     path = configs / "readme.yaml"
     path.write_text(text)
     assert dacapo_like.verify(path) == []
-    assert set(yaml.safe_load(text)["arrays"]) <= set(dacapo_like.load(configs / "quickstart.yaml").arrays)
+    assert set(yaml.safe_load(text)["arrays"]) <= set(
+        dacapo_like.load(configs / "quickstart.yaml").arrays
+    )
 
 
 def test_the_commands_are_targets_of_the_makefile():

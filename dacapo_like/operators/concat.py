@@ -35,6 +35,10 @@ class _Part(NamedTuple):
 
 
 def _channel_names(value: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(value, str):
+        raise ConfigError(
+            "channels are one text", got=repr(value), expected="a list of names", key=("channels",)
+        )
     return tuple(str(name) for name in value)
 
 
@@ -83,12 +87,18 @@ class ConcatArrayConfig(OperatorConfig):
         rest = self._same_leading_axes(inputs)
         grid = self._grid(inputs)
         parts = self._parts(inputs)
+        names = tuple(name for part in parts for name in self._names(part, inputs))
+        repeated = next((name for name in names if names.count(name) > 1), None)
+        if repeated is not None:
+            raise SpecError(
+                "channels of one name", got=repeated, expected="every name once", key=("channels",)
+            )
         kinds = {spec.kind for spec in inputs}
         return grid.spec.replace(
             axes=("c", *rest, *grid.spec.spatial_axes),
             shape=(parts[-1].stop, *_lengths(inputs[0], rest), *grid.spec.spatial_shape),
             dtype=_promoted(inputs),
-            channels=tuple(name for part in parts for name in self._names(part, inputs)),
+            channels=names,
             kind=kinds.pop() if len(kinds) == 1 else "image",
             chunk_shape=None,
         )

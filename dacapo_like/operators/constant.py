@@ -13,7 +13,7 @@ from dacapo_like.errors import ConfigError
 from dacapo_like.geometry import Box
 from dacapo_like.padding import fitting_value
 from dacapo_like.registry import array_method, register
-from dacapo_like.spec import ArraySpec
+from dacapo_like.spec import ArraySpec, infer_kind
 
 _DTYPE = about("Of the voxels; by default the source's.")
 
@@ -48,7 +48,9 @@ class _FilledConfig(UnaryConfig):
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
         """Keep the source's grid."""
         (source,) = inputs
-        spec = source.replace(dtype=self.dtype or source.dtype)
+        dtype = np.dtype(self.dtype or source.dtype)
+        kind = source.kind if dtype == source.dtype else infer_kind(dtype)
+        spec = source.replace(dtype=dtype, kind=kind)
         try:
             fitting_value(self.value, spec.dtype)
         except ConfigError as error:

@@ -50,7 +50,8 @@ class NiftiArrayConfig(StoredArrayConfig):
 
     That is the reverse of nibabel's ``i, j, k, t, u``. The world is the file's own, right-anterior-superior: what nibabel's
     affine says, from the sform if there is one, else the qform, else the voxel size alone. Voxels stay in file order;
-    where the axes are not the world's own, the spec has their directions.
+    where the axes are not the world's own, the spec has their directions. A `voxel_size` of the config leaves the first
+    voxel's centre, which is what the file names, where it is.
 
     Voxels keep their stored type. Where the header scales them they are float32 if 8- or 16-bit integers stay distinct in
     it, else float64.

@@ -381,3 +381,16 @@ def test_units_known_for_all_or_none_are_no_warning(units):
 def test_what_is_known_of_units_is_not_lost_where_the_first_does_not_say():
     array = concat(("a", "b"), {"a": plane(units=None), "b": plane()})
     assert array.units == (None, None)  # none is invented: the grid is the first one's
+
+
+def test_names_that_subchannels_would_take_twice_are_refused():
+    two, one = plane(shape=(2, 4, 5), axes="cyx"), plane()
+    with pytest.raises(SpecError, match=r"channels of one name \(got a\.0") as error:
+        concat(("a", "a.0"), {"a": two, "a.0": one})
+    assert error.value.key == ("channels",)
+
+
+def test_channels_are_a_list_and_not_one_text():
+    with pytest.raises(ConfigError, match="one text") as error:
+        concat("ab", {"a": plane()})
+    assert error.value.key == ("channels",)

@@ -140,3 +140,12 @@ def test_a_read_takes_memory_of_its_own():
     first = source().ones_like().read()
     first[0, 0] = 9
     assert source().ones_like().read()[0, 0] == 1
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind"),
+    [(None, "labels"), ("uint64", "labels"), ("float32", "image"), ("bool", "mask")],
+)
+def test_another_dtype_is_another_kind(dtype, kind):
+    labels = from_numpy(np.zeros((2, 2), "uint64"), kind="labels")
+    assert labels.constant_like(1, dtype=dtype).kind == kind

@@ -14,6 +14,7 @@ from dacapo_like.config.loading import dump
 from dacapo_like.errors import DacapoLikeError, SpecError
 from dacapo_like.geometry import Box
 from dacapo_like.sources.memory import NumpyArrayConfig
+from dacapo_like.testing import ArrayContract, Case, sample_voxels
 
 arrays = npst.arrays(
     st.sampled_from(["?", "u1", ">u2", "<i4", ">i8", "u8", "f2", ">f4", "f8"]),
@@ -162,3 +163,14 @@ def test_the_reader_fills_out():
     assert reader.read(Box((1, 1), (1, 2)), out) is out
     assert out.tolist() == [[4, 5]]
     assert reader.start(Box((0, 0), (1, 1)))().tolist() == [[0]]
+
+
+class TestLaws(ArrayContract):
+    def case_channels_in_time(self, directory):
+        voxels = sample_voxels((2, 3, 4, 5), "uint64")
+        array = from_numpy(voxels, axes="tcyx", voxel_size=(9.8, 0.7), offset=(-9.8, 0), units="nm")
+        return Case(array, voxels, in_memory=True)
+
+    def case_big_endian_view(self, directory):
+        voxels = sample_voxels((5, 6, 7), "float32")
+        return Case(from_numpy(voxels.astype(">f4")[::-1]), voxels[::-1], in_memory=True)
