@@ -5,7 +5,9 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from dacapo_like.config.loading import dump
@@ -58,14 +60,19 @@ def materialize(
     """
     import dask  # heavy
 
-    with OmeZarrWriter(
-        path,
-        array.spec,
-        name=array.config.name,
-        chunks=chunks,
-        overwrite=overwrite,
-        attributes=_provenance(array),
-    ) as writer:
+    with (
+        OmeZarrWriter(
+            path,
+            array.spec,
+            name=array.config.name,
+            chunks=chunks,
+            overwrite=overwrite,
+            attributes=_provenance(array),
+        ) as writer,
+        ThreadPoolExecutor(
+            os.cpu_count()
+        ) as pool,  # left first: no task writes while all is removed
+    ):
         total = math.prod(-(-n // b) for n, b in zip(array.shape, writer.block_shape, strict=True))
         finished = itertools.count(1)
 
@@ -76,9 +83,10 @@ def materialize(
 
         for boxes in _batches(blocks_of(array.shape, writer.block_shape)):
             dask.compute(
-                *(dask.delayed(write, pure=False)(box) for box in boxes), scheduler="threads"
+                *(dask.delayed(write, pure=False)(box) for box in boxes),
+                scheduler="threads",
+                pool=pool,
             )
-        writer.commit()
     return Path(path)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from typing import Any
 
 import attrs
@@ -20,19 +21,27 @@ from dacapo_like.spec import from_shape
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class BrokenConfig(SourceConfig):
-    """A source whose last voxels cannot be read."""
+    """A source half of which cannot be read."""
 
     def open(self) -> Reader:
         return _BrokenReader()
 
 
 class _BrokenReader(Reader):
-    spec = from_shape((8, 8))
+    spec = from_shape((8, 4))
+
+    def __init__(self) -> None:
+        self.started, self.failed = threading.Event(), threading.Event()
 
     def read(self, box: Any, out: Any = None) -> Any:
-        if box.end == (8, 8):
-            raise ReadError("damaged", where="the disk")
-        return np.ones(box.shape, "uint8")
+        """Fail on one of two blocks while the other, read by another thread, is still to be written."""
+        if box.offset == (0, 0):
+            self.started.set()
+            assert self.failed.wait(60)
+            return np.ones(box.shape, "uint8")
+        assert self.started.wait(60)
+        self.failed.set()
+        raise ReadError("damaged", where="the disk")
 
 
 @pytest.fixture

@@ -65,9 +65,9 @@ def _annotation(problem: Problem) -> str:
         f"{key}={_escape(str(value), ':,')}" for key, value in place.items() if value is not None
     )
     hint = f" ({problem.hint})" if problem.hint else ""
-    return (
-        f"::{problem.severity} {properties}::{_escape(f'{problem.key}: {problem.message}{hint}')}"
-    )
+    key = f"{problem.key}: " if problem.key else ""
+    text = _escape(f"{key}{problem.message}{hint}")
+    return f"::{problem.severity} {properties}::{text}"
 
 
 def _escape(text: str, more: str = "") -> str:
