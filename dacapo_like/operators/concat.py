@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -23,6 +24,10 @@ from dacapo_like.errors import ConfigError, Remark, SpecError, did_you_mean
 from dacapo_like.geometry import Box, box_between
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec, CommonGrid, common_grid
+
+_MOST_CHANNELS = (
+    2**16
+)  # where concats of concats double them, a small document would fill the memory
 
 
 class _Part(NamedTuple):
@@ -87,12 +92,7 @@ class ConcatArrayConfig(OperatorConfig):
         rest = self._same_leading_axes(inputs)
         grid = self._grid(inputs)
         parts = self._parts(inputs)
-        names = tuple(name for part in parts for name in self._names(part, inputs))
-        repeated = next((name for name in names if names.count(name) > 1), None)
-        if repeated is not None:
-            raise SpecError(
-                "channels of one name", got=repeated, expected="every name once", key=("channels",)
-            )
+        names = self._all_names(parts, inputs)
         kinds = {spec.kind for spec in inputs}
         return grid.spec.replace(
             axes=("c", *rest, *grid.spec.spatial_axes),
@@ -203,6 +203,26 @@ class ConcatArrayConfig(OperatorConfig):
             (*inner.offset[:c], low - part.start, *inner.offset[c:]),
             (*inner.end[:c], high - part.start, *inner.end[c:]),
         )
+
+    def _all_names(self, parts: Sequence[_Part], inputs: Sequence[ArraySpec]) -> tuple[str, ...]:
+        """Name the channels of the output."""
+        if parts[-1].stop > _MOST_CHANNELS:
+            raise SpecError(
+                "too many channels",
+                got=parts[-1].stop,
+                expected=f"at most {_MOST_CHANNELS}",
+                key=("channels",),
+            )
+        names = tuple(name for part in parts for name in self._names(part, inputs))
+        repeated = [name for name, count in Counter(names).items() if count > 1]
+        if repeated:
+            raise SpecError(
+                "channels of one name",
+                got=repeated[0],
+                expected="every name once",
+                key=("channels",),
+            )
+        return names
 
     @staticmethod
     def _names(part: _Part, inputs: Sequence[ArraySpec]) -> list[str]:

@@ -394,3 +394,17 @@ def test_channels_are_a_list_and_not_one_text():
     with pytest.raises(ConfigError, match="one text") as error:
         concat("ab", {"a": plane()})
     assert error.value.key == ("channels",)
+
+
+def doubled(array, times):
+    for _ in range(times):
+        array = array.concat({"b": array}, name="a")
+    return array
+
+
+def test_channels_of_channels_do_not_grow_without_end():
+    assert doubled(plane(), 6).num_channels == 64
+    with pytest.raises(SpecError, match="too many channels") as error:
+        doubled(plane(), 40)
+    assert error.value.key == ("channels",)
+    assert "65536" in str(error.value)
