@@ -2,25 +2,44 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
-from dacapo_like.config.loading import dump
-from dacapo_like.config.verify import verify
 from dacapo_like.core import Array, ArrayConfig
 from dacapo_like.errors import DacapoLikeError, Problem
-from dacapo_like.experiment import Experiment, load, open_array
 from dacapo_like.geometry import Coordinate, Roi
 from dacapo_like.registry import array_types, discover
 from dacapo_like.sources.memory import from_numpy
 from dacapo_like.spec import ArraySpec
 
+if TYPE_CHECKING:
+    from dacapo_like.config.loading import dump
+    from dacapo_like.config.verify import verify
+    from dacapo_like.experiment import Experiment, load, open_array
+
 for _package in ("dacapo_like.sources", "dacapo_like.operators"):
     discover(_package)
 globals().update({config.__name__: config for config in array_types().values()})
 
-if TYPE_CHECKING:  # the config classes are found when their modules register them
+_ON_FIRST_USE = {  # what reads documents imports yaml and cattrs, which arrays made in Python do not need
+    "Experiment": "dacapo_like.experiment",
+    "dump": "dacapo_like.config.loading",
+    "load": "dacapo_like.experiment",
+    "open_array": "dacapo_like.experiment",
+    "verify": "dacapo_like.config.verify",
+}
 
-    def __getattr__(name: str) -> Any: ...
+
+def __getattr__(name: str) -> Any:
+    if name not in _ON_FIRST_USE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_ON_FIRST_USE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
 
 
 __all__ = [

@@ -5,6 +5,8 @@ from __future__ import annotations
 import operator
 from typing import Any
 
+import numpy as np
+
 from dacapo_like.errors import RegionError
 from dacapo_like.geometry import Box
 
@@ -76,7 +78,7 @@ def _integer(part: Any) -> int:
         got=repr(part),
         expected="a Roi in world units, or integers, slices and an ellipsis",
     )
-    if isinstance(part, bool):  # numpy takes it for a mask
+    if isinstance(part, (bool, np.bool_)):  # numpy takes it for a mask
         raise refusal
     try:
         return operator.index(part)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 import dacapo_like
 from dacapo_like.registry import array_types
 
@@ -21,6 +23,8 @@ def test_everything_in_all_is_there():
 
 def test_import_loads_no_heavy_package():
     heavy = [
+        "cattrs",
+        "yaml",
         "zarr",
         "tensorstore",
         "numba",
@@ -50,3 +54,9 @@ def test_a_read_builds_no_dask_graph():
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "False"
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        dacapo_like.lode  # noqa: B018  # the access is the test
+    assert {"load", "verify", "CropArrayConfig"} <= set(dir(dacapo_like))

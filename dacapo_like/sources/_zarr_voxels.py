@@ -176,4 +176,5 @@ class ZarrVoxels:
 
 
 def _is_missing(problem: str) -> bool:
-    return problem.endswith("is missing")
+    message, _, _ = problem.partition(" [source locations=")  # as older TensorStores end
+    return message.endswith("is missing")

@@ -563,3 +563,13 @@ def test_equal_configs_are_one(tmp_path):
     assert a == b
     assert hash(a) == hash(b)
     assert a.voxel_size == Coordinate(9.8, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "tail", ["", " [source locations='tensorstore/driver/zarr3/driver.cc:123']"]
+)
+def test_what_tensorstores_of_any_version_say_of_a_missing_chunk(tail):
+    from dacapo_like.sources._zarr_voxels import _is_missing
+
+    assert _is_missing(f"NOT_FOUND: chunk {{0, 1}} stored at 'c/0/1' is missing{tail}")
+    assert not _is_missing(f"DATA_LOSS: Error reading chunk: is missing bytes{tail}")
