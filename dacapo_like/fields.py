@@ -34,6 +34,22 @@ def document_key(field: attrs.Attribute[Any]) -> str:
     return str(field.metadata.get("key") or field.name)
 
 
+def first_repeated(names: Iterable[str]) -> str | None:
+    """Give the first name that stands there for a second time.
+
+    Examples
+    --------
+    >>> first_repeated(["raw", "labels", "raw"])
+    'raw'
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
 def document_fields(config_class: type[Any]) -> list[attrs.Attribute[Any]]:
     """Give the fields of a config in the order of documents: name, what it is made of, its own, then what it shares."""
     own = inspect.get_annotations(config_class)

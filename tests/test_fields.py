@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dacapo_like.errors import ConfigError
-from dacapo_like.fields import Named, Tree, about, as_named, document_key
+from dacapo_like.fields import Named, Tree, about, as_named, document_key, first_repeated
 
 pairs = st.lists(st.tuples(st.text(max_size=3), st.integers()), unique_by=lambda pair: pair[0])
 
@@ -205,3 +205,26 @@ def test_keys_of_fields_in_documents():
     assert document_key(fields["key"]) == "k"
     assert document_key(fields["value"]) == "value"
     assert about("A path.", path=True) == {"doc": "A path.", "key": None, "path": True}
+
+
+@pytest.mark.parametrize(
+    ("names", "repeated"), [((), None), (("a", "b"), None), (("a", "b", "c", "b", "a"), "b")]
+)
+def test_the_first_name_that_repeats(names, repeated):
+    assert first_repeated(iter(names)) == repeated
+
+
+def test_names_are_looked_at_once_each():
+    class Counted(str):
+        __slots__ = ()
+        compared = 0
+
+        def __hash__(self):
+            return str.__hash__(self)
+
+        def __eq__(self, other):
+            Counted.compared += 1
+            return str.__eq__(self, other)
+
+    assert first_repeated([Counted(i) for i in range(2000)]) is None
+    assert Counted.compared < 2000

@@ -21,7 +21,7 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig
+from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.scalars import (
     shorten,
     structure_bool,
@@ -36,7 +36,7 @@ from dacapo_like.config.scalars import (
 )
 from dacapo_like.core import ArrayConfig, Named, document_key
 from dacapo_like.errors import ConfigError, DacapoLikeError, KeyPath, did_you_mean
-from dacapo_like.fields import document_fields
+from dacapo_like.fields import document_fields, first_repeated
 from dacapo_like.geometry import Coordinate, Roi, plain_number
 from dacapo_like.registry import array_type, array_types
 
@@ -204,7 +204,7 @@ def _findings(error: BaseException, data: Any, key: KeyPath) -> Iterator[Finding
         return
     elif isinstance(error, ForbiddenExtraKeysError):
         known = [document_key(field) for field in document_fields(error.cl)]
-        for extra in sorted(error.extra_fields, key=list(data).index):
+        for extra in (key for key in data if key in error.extra_fields):
             unknown = ConfigError(
                 "unknown key",
                 got=repr(extra),
@@ -279,8 +279,7 @@ def _pairs(value: Any) -> list[tuple[str, Any]]:
         raise wrong_type(value, "a mapping, or a list of [name, value] pairs")
     for name, _ in pairs:
         structure_str(name, str)
-    names = [name for name, _ in pairs]
-    repeated = next((name for name in names if names.count(name) > 1), None)
+    repeated = first_repeated(name for name, _ in pairs)
     if repeated is not None:
         raise ConfigError("a name stands twice", got=repeated, expected="every name once")
     return [(name, item) for name, item in pairs]
@@ -563,14 +562,3 @@ def _make_converter() -> Converter:
 
 
 converter = _make_converter()
-
-__all__ = [
-    "BrokenReferenceError",
-    "DatasetConfig",
-    "ExperimentConfig",
-    "Finding",
-    "Structuring",
-    "document_types",
-    "structure",
-    "unstructure",
-]

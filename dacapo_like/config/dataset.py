@@ -8,6 +8,7 @@ import attrs
 
 from dacapo_like.core import ArrayConfig, Named, about, as_named
 from dacapo_like.errors import ConfigError
+from dacapo_like.fields import first_repeated
 
 Split = Literal["train", "validate", "test"]
 
@@ -50,7 +51,7 @@ class ExperimentConfig:
 
     def __attrs_post_init__(self) -> None:
         names = [dataset.name for dataset in self.datasets]
-        repeated = next((name for name in names if names.count(name) > 1), None)
+        repeated = first_repeated(names)
         if repeated is not None:
             raise ConfigError(
                 "two datasets of one name",

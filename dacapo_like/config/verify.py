@@ -9,7 +9,6 @@ from typing import Any
 import attrs
 
 from dacapo_like.config.converter import Finding
-from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.loading import Loaded, document_of, full_message, load_document
 from dacapo_like.core import Array, ArrayConfig, SourceConfig, block_shape, open_node
 from dacapo_like.errors import (
@@ -178,6 +177,3 @@ def _sorted(problems: Any) -> list[Problem]:
 def has_errors(problems: list[Problem], *, strict: bool = False) -> bool:
     """Whether there are errors, or with `strict` any problems."""
     return any(strict or problem.severity == "error" for problem in problems)
-
-
-__all__ = ["ExperimentConfig", "has_errors", "verify"]

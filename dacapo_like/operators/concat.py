@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from dacapo_like.core import (
     open_tree,
 )
 from dacapo_like.errors import ConfigError, Remark, SpecError, did_you_mean
+from dacapo_like.fields import first_repeated
 from dacapo_like.geometry import Box, box_between
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec, CommonGrid, common_grid
@@ -67,7 +67,8 @@ class ConcatArrayConfig(OperatorConfig):
     )
 
     def __attrs_post_init__(self) -> None:
-        unused = [name for name in self.source_array_configs if name not in self.channels]
+        known = set(self.channels)
+        unused = [name for name in self.source_array_configs if name not in known]
         if unused:
             raise ConfigError(
                 "a source that is no channel",
@@ -76,7 +77,7 @@ class ConcatArrayConfig(OperatorConfig):
                 hint=did_you_mean(unused[0], self.channels),
                 key=("sources", unused[0]),
             )
-        if len(set(self.channels)) != len(self.channels):
+        if len(known) != len(self.channels):
             raise ConfigError(
                 "channels repeat", got=self.channels, expected="every name once", key=("channels",)
             )
@@ -214,11 +215,11 @@ class ConcatArrayConfig(OperatorConfig):
                 key=("channels",),
             )
         names = tuple(name for part in parts for name in self._names(part, inputs))
-        repeated = [name for name, count in Counter(names).items() if count > 1]
-        if repeated:
+        repeated = first_repeated(names)
+        if repeated is not None:
             raise SpecError(
                 "channels of one name",
-                got=repeated[0],
+                got=repeated,
                 expected="every name once",
                 key=("channels",),
             )
