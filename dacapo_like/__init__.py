@@ -13,6 +13,7 @@ from dacapo_like.sources.memory import from_numpy
 from dacapo_like.spec import ArraySpec
 
 if TYPE_CHECKING:
+    from dacapo_like.create import create_array
     from dacapo_like.config.loading import dump
     from dacapo_like.config.verify import verify
     from dacapo_like.experiment import Experiment, load, open_array
@@ -23,6 +24,7 @@ globals().update({config.__name__: config for config in array_types().values()})
 
 _ON_FIRST_USE = {  # what reads documents imports yaml and cattrs, which arrays made in Python do not need
     "Experiment": "dacapo_like.experiment",
+    "create_array": "dacapo_like.create",
     "dump": "dacapo_like.config.loading",
     "load": "dacapo_like.experiment",
     "open_array": "dacapo_like.experiment",
@@ -51,6 +53,7 @@ __all__ = [
     "Experiment",
     "Problem",
     "Roi",
+    "create_array",
     "dump",
     "from_numpy",
     "load",

@@ -14,12 +14,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like import engine
-from dacapo_like.errors import DacapoLikeError, KeyPath, MissingExtraError, RegionError, Remark
+from dacapo_like.described import Described
+from dacapo_like.errors import (
+    DacapoLikeError,
+    KeyPath,
+    MissingExtraError,
+    RegionError,
+    Remark,
+    WriteError,
+)
 from dacapo_like.fields import Named, Tree, about, as_named, document_key
-from dacapo_like.geometry import Box, Exact, Roi, RoiLike, Snap, funlib_where_integral, is_roi
-from dacapo_like.indexing import index_box
-from dacapo_like.padding import Pad, read_padded
-from dacapo_like.spec import ArraySpec, Kind, describe_spec
+from dacapo_like.geometry import Box, Exact, Roi, RoiLike, Snap, is_roi
+from dacapo_like.indexing import broadcast, index_box, written_box
+from dacapo_like.padding import Pad, fitting_values, read_padded
+from dacapo_like.spec import ArraySpec
 
 Block = engine.Block
 
@@ -31,9 +39,12 @@ class Reader(ABC):
     ----------
     spec : ArraySpec
         What the source is; ``spec.chunk_shape`` says how it is stored.
+    read_only : str or None
+        Why its voxels cannot be written; ``None`` where they can.
     """
 
     spec: ArraySpec
+    read_only: str | None = "sources of this type are only read"
 
     @abstractmethod
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -58,6 +69,33 @@ class Reader(ABC):
         Readers that can have several reads in flight override this; by default nothing happens before the wait.
         """
         return lambda: self.read(box, out)
+
+    def write(self, box: Box, data: NDArray[Any]) -> None:  # noqa: ARG002  # for subclasses
+        """Replace the voxels of a box; readers whose `read_only` is ``None`` override this.
+
+        Parameters
+        ----------
+        box : Box
+            Inside the array, over all its axes.
+        data : ndarray
+            Of the box's shape and the array's dtype; not to be kept or changed.
+
+        Raises
+        ------
+        WriteError
+            The voxels cannot be written. Every chunk then holds its old voxels or its new ones.
+        """
+        raise engine.not_writable(self.read_only)
+
+    def write_attributes(self, attributes: Mapping[str, Any]) -> None:  # noqa: ARG002  # for subclasses
+        """Store further metadata beside the voxels; readers that can, override this.
+
+        Raises
+        ------
+        WriteError
+            They cannot be stored.
+        """
+        raise WriteError("metadata cannot be added: a source of this type has no place for them")
 
 
 @attrs.frozen(kw_only=True, eq=False, repr=False)
@@ -133,7 +171,16 @@ class SourceConfig(ArrayConfig):
 
 
 class OperatorConfig(ArrayConfig):
-    """An array that is computed from others: `derive` its spec, say what it `needs`, `compute` it."""
+    """An array that is computed from others: `derive` its spec, say what it `needs`, `compute` it.
+
+    Attributes
+    ----------
+    read_only : str or None
+        Why nothing can be written through the operator; ``None`` where a box of it is, voxel for voxel, the box of its one source
+        that `needs` gives.
+    """
+
+    read_only: ClassVar[str | None] = "its voxels are computed from those of its sources"
 
     @abstractmethod
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
@@ -173,7 +220,7 @@ class UnaryConfig(OperatorConfig):
     )
 
 
-class Array:
+class Array(Described):
     """An opened tree, addressed by region in world units; voxels are read when asked for.
 
     Made by ``config.array()``, `open_array` or `from_numpy`. It pickles as its config: a worker opens it again.
@@ -228,98 +275,6 @@ class Array:
     def describe(self) -> str:
         """Say how messages call this array."""
         return self.config.describe()
-
-    # What it is
-
-    @property
-    def roi(self) -> Any:
-        """Region in world units: funlib's ``Roi`` where every number is an integer, else our own."""
-        return funlib_where_integral(self.spec.roi)
-
-    @property
-    def voxel_size(self) -> Any:
-        """Per spatial axis, in world units: funlib's ``Coordinate`` where integral, else our own."""
-        return funlib_where_integral(self.spec.voxel_size)
-
-    @property
-    def offset(self) -> Any:
-        """Corner of the first voxel, in world units."""
-        return funlib_where_integral(self.spec.offset)
-
-    @property
-    def axes(self) -> tuple[str, ...]:
-        """Names in array order."""
-        return self.spec.axes
-
-    @property
-    def dims(self) -> int:
-        """Number of spatial axes."""
-        return self.spec.dims
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return self.spec.ndim
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Voxels along every axis."""
-        return self.spec.shape
-
-    @property
-    def size(self) -> int:
-        """Number of voxels."""
-        return self.spec.box.size
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """What reads return."""
-        return self.spec.dtype
-
-    @property
-    def units(self) -> tuple[str | None, ...]:
-        """Unit of each spatial axis."""
-        return self.spec.units
-
-    @property
-    def kind(self) -> Kind:
-        """Image, labels or mask."""
-        return self.spec.kind
-
-    @property
-    def channels(self) -> tuple[str, ...] | None:
-        """Names along axis ``c``."""
-        return self.spec.channels
-
-    @property
-    def num_channels(self) -> int | None:
-        """Length of axis ``c``; ``None`` where there is none."""
-        return self.spec.num_channels
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """Chunks as stored; ``None`` for what is computed."""
-        return self.spec.chunk_shape
-
-    @property
-    def attrs(self) -> Mapping[str, Any]:
-        """Metadata of the source that nothing here interprets."""
-        return self.spec.attrs
-
-    @property
-    def writable(self) -> bool:
-        """Whether regions can be assigned to."""
-        return False
-
-    @property
-    def voxel_to_world(self) -> NDArray[np.float64]:
-        """Affine from voxel indices to world positions of voxel centres, see `ArraySpec.voxel_to_world`."""
-        return self.spec.voxel_to_world
-
-    @property
-    def world_to_voxel(self) -> NDArray[np.float64]:
-        """Inverse of `voxel_to_world`."""
-        return self.spec.world_to_voxel
 
     # Reading
 
@@ -434,6 +389,80 @@ class Array:
     def __len__(self) -> int:
         return self.shape[0]
 
+    # Writing
+
+    @property
+    def writable(self) -> bool:
+        """Whether regions can be assigned to."""
+        try:
+            engine.written_node(self)
+        except WriteError:
+            return False
+        return True
+
+    def __setitem__(self, key: Any, values: Any) -> None:
+        """Replace the voxels of a region (`Roi`, in world units) or of a numpy-like index without strides.
+
+        They are on disk when this returns.
+
+        Parameters
+        ----------
+        key : Roi or index
+            As in reading; it lies on the grid and inside the array.
+        values : array_like
+            Broadcast to the region. Each is kept as it is, or the assignment refused; floats are rounded to the array's own.
+
+        Raises
+        ------
+        WriteError
+            The array is not writable, or the disk refuses.
+        RegionError
+            The region has the wrong rank, is not on the grid, or leaves the array; or the values do not fit it.
+        ConfigError
+            The dtype cannot hold a value.
+        """
+        with self._placing_errors():
+            if is_roi(key):
+                box, shape = self.spec.roi_to_box(key), None
+            else:
+                box, shape = written_box(key, self.shape)
+            self.write_box(box, broadcast(values, box.shape if shape is None else shape))
+
+    def write_box(self, box: Box, data: NDArray[Any]) -> None:
+        """Replace the voxels of a box over all axes; otherwise as assigning to a region."""
+        engine.written_node(self)  # what cannot be mended by other values is said first
+        if not self.spec.box.contains(box):
+            raise RegionError(
+                "region leaves the array",
+                got=self.spec.box_to_roi(box),
+                expected=f"inside {self.spec.roi}",
+                where=self.describe(),
+            )
+        engine.write(self, box, fitting_values(data, self.dtype).reshape(box.shape))
+
+    def add_metadata(self, metadata: Mapping[str, Any]) -> None:
+        """Store further attributes beside the voxels of a writable source; `attrs` shows them from now on.
+
+        Parameters
+        ----------
+        metadata : mapping of str to JSON
+            Those that are there under the same keys are replaced, the others kept.
+
+        Raises
+        ------
+        WriteError
+            The array is computed from others or not writable, or the disk refuses.
+        ConfigError
+            They are not JSON, or would change what the array is.
+        """
+        if self.reader is None:
+            raise WriteError(
+                "metadata cannot be added: the array is computed", where=self.describe()
+            )
+        engine.written_node(self)
+        self.reader.write_attributes(metadata)
+        self.spec = self.spec.replace(attrs={**self.spec.attrs, **metadata})
+
     # Growing the tree
 
     def apply(self, config_class: type[UnaryConfig], **fields: Any) -> Array:
@@ -489,26 +518,6 @@ class Array:
         if "c" in spec.axes:
             coords["c"] = list(spec.channel_names)
         return xr.DataArray(self.to_dask(), dims=spec.axes, coords=coords, name=self.config.name)
-
-    def __repr__(self) -> str:
-        return f"<Array {self.describe()}: {describe_spec(self.spec)}>"
-
-    def _repr_html_(self) -> str:
-        from html import escape  # notebooks only
-
-        rows = {
-            "axes": " ".join(f"{axis} {n}" for axis, n in zip(self.axes, self.shape, strict=True)),
-            "dtype": f"{self.dtype.name} ({self.kind})",
-            "voxel size": f"{self.spec.voxel_size} {self.spec.describe_unit()}",
-            "ROI": str(self.spec.roi),
-            "channels": ", ".join(self.spec.channel_names),
-        }
-        body = "".join(
-            f"<tr><th>{key}</th><td>{escape(value)}</td></tr>"
-            for key, value in rows.items()
-            if value
-        )
-        return f"<table><caption>{escape(self.describe())}</caption>{body}</table>"
 
 
 def _centres(start: Exact, size: Exact, n: int) -> list[float]:

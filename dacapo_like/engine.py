@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.errors import DacapoLikeError, ReadError
+from dacapo_like.errors import DacapoLikeError, ReadError, WriteError
 from dacapo_like.geometry import Box
 from dacapo_like.spec import ArraySpec
 
@@ -41,6 +41,11 @@ class Block(NamedTuple):
 class Operation(Protocol):
     """What an operator does with boxes and blocks."""
 
+    @property
+    def read_only(self) -> str | None:
+        """Why nothing can be written through it; ``None``: a box is the box of its source that `needs` gives."""
+        ...
+
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
         """Give the box of each input that a box of the output is made of; ``None``: not read."""
         ...
@@ -52,6 +57,15 @@ class Operation(Protocol):
 
 class Reads(Protocol):
     """What a source does."""
+
+    @property
+    def read_only(self) -> str | None:
+        """Why nothing can be written; ``None`` where it can."""
+        ...
+
+    def write(self, box: Box, data: Voxels) -> None:
+        """Replace the voxels of a box."""
+        ...
 
     def start(self, box: Box, out: Voxels | None = None) -> Callable[[], Voxels]:
         """Begin to read a box; the function that is returned waits for it."""
@@ -244,6 +258,62 @@ def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
         np.copyto(out, data)
         return out
     return data if data.flags.writeable else data.copy()
+
+
+def not_writable(reason: str | None, where: str | None = None) -> WriteError:
+    """Make the error for an array that cannot be assigned to."""
+    return WriteError(f"not writable: {reason}", where=where)
+
+
+def written_node(root: Node) -> Node:
+    """Give the source that voxels of a tree are written to.
+
+    Raises
+    ------
+    WriteError
+        There is none: a node on the way is read-only, and says why.
+    """
+    node = root
+    while True:
+        stage = node.reader if node.operation is None else node.operation
+        assert stage is not None  # noqa: S101  # a node is a source or an operator
+        if stage.read_only is not None:
+            raise not_writable(stage.read_only, node.describe())
+        if node.operation is None:
+            return node
+        (node,) = node.inputs
+
+
+def write(root: Node, box: Box, data: Voxels) -> None:
+    """Replace the voxels of a box, in the source that they come from.
+
+    Parameters
+    ----------
+    root : Node
+        Of the tree.
+    box : Box
+        Inside the root.
+    data : ndarray
+        Of the box's shape and the root's dtype.
+
+    Raises
+    ------
+    WriteError
+        The tree is not writable, or its source refuses.
+    """
+    written_node(root)
+    if box.size == 0:
+        return
+    node = root
+    while node.operation is not None:
+        (need,) = node.operation.needs(box, *(below.spec for below in node.inputs))
+        (below,) = node.inputs
+        assert need is not None  # noqa: S101  # what is written through is read through
+        _check_need(node, below, need)
+        node, box = below, need
+    assert node.reader is not None  # noqa: S101  # a source
+    with _placing_errors(Step(node, box, ())):
+        node.reader.write(box, data)
 
 
 def _start(step: Step, out: Voxels | None) -> Callable[[], Voxels]:

@@ -133,6 +133,12 @@ class ReadError(SourceError):
     code = "DL301"
 
 
+class WriteError(SourceError):
+    """Voxels cannot be written: the array is not writable, or the disk refuses."""
+
+    code = "DL302"
+
+
 class DataWarning(UserWarning):
     """What was read may not be what was written: chunks are not there."""
 
@@ -206,12 +212,19 @@ class Problem:
 
 @attrs.frozen(kw_only=True)
 class Remark:
-    """A warning about a config that opens but may not be what its author meant."""
+    """What ``verify`` says of a config that opens but may not be what its author meant, or is of no use.
+
+    Attributes
+    ----------
+    severity : {"error", "warning"}
+        Only errors make a document invalid.
+    """
 
     code: str
     message: str
     hint: str | None = None
     key: KeyPath = ()
+    severity: Severity = "warning"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:

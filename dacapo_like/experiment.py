@@ -5,12 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import attrs
 
 from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig, Split
 from dacapo_like.config.loading import load_config
-from dacapo_like.core import Array, ArrayConfig, open_tree
+from dacapo_like.core import (
+    Array,
+    ArrayConfig,
+    OperatorConfig,
+    Reader,
+    SourceConfig,
+    UnaryConfig,
+    open_tree,
+)
+from dacapo_like.engine import not_writable
 from dacapo_like.errors import ConfigError, did_you_mean
+
+Mode = Literal["r", "r+"]
 
 
 class OpenedArrays(Mapping[str, Array]):
@@ -103,7 +116,10 @@ def load(target: str | Path | Mapping[str, Any]) -> ArrayConfig | Experiment:
 
 
 def open_array(
-    target: str | Path | Mapping[str, Any] | ArrayConfig | Experiment, name: str | None = None
+    target: str | Path | Mapping[str, Any] | ArrayConfig | Experiment,
+    name: str | None = None,
+    *,
+    mode: Mode | None = None,
 ) -> Array:
     """Open an array of a document, mapping or config: headers are read, no voxels.
 
@@ -113,11 +129,15 @@ def open_array(
         What describes it.
     name : str, optional
         Which array of an experiment; not needed where there is only one.
+    mode : {"r", "r+"}, optional
+        Whether regions can be assigned to; by default as the document says.
 
     Raises
     ------
     DocumentError, InvalidDocumentError
         As `load`.
+    WriteError
+        `mode` is ``r+``, and the array is one that cannot be written to.
     ConfigError
         There is no such array, or several and no name.
     SourceError, SpecError
@@ -130,16 +150,40 @@ def open_array(
     >>> open_array(dacapo_like.OnesArrayConfig(source_array_config=raw.config)).shape
     (4, 4)
     """
-    config = load(target) if isinstance(target, (str, Path, Mapping)) else target
-    if isinstance(config, ArrayConfig):
-        if name not in (None, config.name):
-            raise no_such_array(str(name), {config.name or "the only one": config})
-        return config.array()
+    found = load(target) if isinstance(target, (str, Path, Mapping)) else target
+    if isinstance(found, ArrayConfig):
+        if name not in (None, found.name):
+            raise no_such_array(str(name), {found.name or "the only one": found})
+        return (found if mode is None else with_mode(found, mode)).array()
     if name is None:
-        if len(config.arrays) != 1:
+        if len(found.arrays) != 1:
             raise ConfigError(
                 "several arrays to choose from",
-                expected=f"a name: one of {', '.join(config.arrays)}",
+                expected=f"a name: one of {', '.join(found.arrays)}",
             )
-        name = next(iter(config.arrays))
-    return config.arrays[name]
+        name = next(iter(found.arrays))
+    array = found.arrays[name]
+    return array if mode is None else with_mode(array.config, mode).array()
+
+
+def with_mode(config: ArrayConfig, mode: Mode) -> ArrayConfig:
+    """Give a config whose voxels, in the source that they come from, are opened with a mode.
+
+    Raises
+    ------
+    WriteError
+        There is no such source, or it is never written to.
+    """
+    path: list[UnaryConfig] = []
+    source = config
+    while isinstance(source, UnaryConfig) and source.read_only is None:
+        path.append(source)
+        source = source.source_array_config
+    if isinstance(source, SourceConfig) and hasattr(source, "mode"):
+        source = attrs.evolve(source, **{"mode": mode})
+    elif mode != "r":
+        reason = source.read_only if isinstance(source, OperatorConfig) else Reader.read_only
+        raise not_writable(reason, source.describe())
+    for operator in reversed(path):
+        source = attrs.evolve(operator, source_array_config=source)
+    return source

@@ -6,6 +6,7 @@ import operator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dacapo_like.errors import RegionError
 from dacapo_like.geometry import Box
@@ -46,6 +47,45 @@ def index_box(key: Any, shape: tuple[int, ...]) -> tuple[Box, tuple[Any, ...]]:
         zip(*map(_index_axis, parts, shape), strict=True) if shape else ((), (), ())
     )
     return Box(tuple(starts), tuple(counts)), tuple(steps)
+
+
+def written_box(key: Any, shape: tuple[int, ...]) -> tuple[Box, tuple[int, ...]]:
+    """Turn an index into the box to write and the shape that numpy gives to it.
+
+    Raises
+    ------
+    RegionError
+        As `index_box`; or a step other than 1.
+
+    Examples
+    --------
+    >>> written_box((slice(2, 6), -1), (10, 5))
+    (Box(offset=(2, 4), shape=(4, 1)), (4,))
+    """
+    box, steps = index_box(key, shape)
+    slices = [step for step in steps if isinstance(step, slice)]
+    if any(step.step != 1 for step in slices):
+        raise RegionError("strides cannot be assigned to", got=repr(key), expected="steps of 1")
+    kept = zip(box.shape, steps, strict=True)
+    return box, tuple(n for n, step in kept if isinstance(step, slice))
+
+
+def broadcast(values: Any, shape: tuple[int, ...]) -> NDArray[Any]:
+    """Broadcast values that are assigned to a region.
+
+    Raises
+    ------
+    RegionError
+        They do not fit.
+    """
+    try:
+        return np.broadcast_to(values, shape)
+    except ValueError as error:
+        raise RegionError(
+            "values do not fit the region",
+            got=getattr(values, "shape", type(values).__name__),
+            expected=shape,
+        ) from error
 
 
 def _index_axis(part: Any, n: int) -> tuple[int, int, Any]:

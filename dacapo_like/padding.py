@@ -112,3 +112,50 @@ def fitting_value(value: Any, dtype: np.dtype[Any]) -> Any:
             "a value that the dtype cannot hold", got=value, expected=f"a value of {dtype.name}"
         )
     return dtype.type(int(value) if dtype.kind in "iu" else value)
+
+
+def fitting_values(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Give values as those of a dtype, or refuse them; only floats are rounded, to the nearest that a narrower float has.
+
+    Raises
+    ------
+    ConfigError
+        The dtype cannot hold one of the values.
+
+    Examples
+    --------
+    >>> fitting_values(np.array([1.0, 255.0]), np.dtype("uint8"))
+    array([  1, 255], dtype=uint8)
+    """
+    if values.dtype.kind not in "biuf":
+        raise ConfigError("values that are no numbers", got=values.dtype, expected=dtype.name)
+    with np.errstate(all="ignore"):  # what does not fit is found below
+        cast = values.astype(dtype, copy=False)
+        if values.dtype.kind == dtype.kind == "f":
+            wrong = np.isinf(cast) & np.isfinite(values)
+        elif cast is values or (np.can_cast(values.dtype, dtype, "safe") and dtype.kind != "f"):
+            return cast
+        else:
+            wrong = ~_same(cast, values)
+    if not wrong.any():
+        return cast
+    first = tuple(int(i) for i in np.argwhere(wrong)[0])
+    raise ConfigError(
+        "a value that the dtype cannot hold",
+        got=f"{values[first].item()!r} at {first}",
+        expected=f"values of {dtype.name}",
+        hint="round, clip or cast the values first",
+    )
+
+
+def _same(cast: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
+    """Compare exactly where numpy would compare doubles, or bits that stand for numbers of either sign."""
+    same = np.asarray(cast.astype(values.dtype) == values)
+    if cast.dtype.kind in "iu" and values.dtype.kind in "iu":
+        same &= (cast < 0) == (values < 0)
+    for floats, integers in ((values, cast), (cast, values)):
+        if floats.dtype.kind == "f" and integers.dtype.kind in "iu":
+            limits = np.iinfo(integers.dtype)  # beyond them a cast gives anything
+            low, high = np.float64(limits.min), np.float64(limits.max) + 1
+            same &= (floats >= low) & (floats < high)
+    return same

@@ -6,7 +6,9 @@ Written as one mapping under the key ``dacapo_like`` of a file's attributes::
     kind        "image" | "labels" | "mask"
     directions  unit vectors of the spatial axes, where they are not the world's own
     units       of the spatial axes, where the format has no word for one of them
-    exact       per path of a level, its ``scale`` and ``translation`` as ratios, where no double is exact
+    channels    names along axis c, where the format has no place for them
+    exact       per path of a level, its ``scale`` and ``translation`` as ratios, where no double is exact;
+                of a plain array, whose path is empty, its ``voxel_size`` and ``offset``
     attributes  whatever else the writer was asked to keep
 """
 
@@ -43,16 +45,17 @@ class Record:
 
     Attributes
     ----------
-    anchor, kind, directions, units
+    anchor, kind, directions, units, channels
         As in `ArraySpec`.
     numbers : mapping
-        Exact numbers by path of a level and by ``scale`` or ``translation``.
+        Exact numbers by path of a level and by what they are.
     """
 
     anchor: Anchor | None = None
     kind: Kind | None = None
     directions: Directions | None = None
     units: tuple[str | None, ...] | None = None
+    channels: tuple[str, ...] | None = None
     numbers: Mapping[str, Mapping[str, tuple[Exact, ...]]] = attrs.field(factory=dict)
 
     def restore(self, path: str, name: str, stored: Sequence[Exact]) -> tuple[Exact, ...]:
@@ -72,6 +75,7 @@ def write_record(
     attributes: Mapping[str, Any] | None = None,
     *,
     units: bool = False,
+    channels: bool = False,
 ) -> dict[str, Any]:
     """Make the mapping that `read_record` reads.
 
@@ -80,17 +84,21 @@ def write_record(
     spec : ArraySpec
         Of the finest level.
     numbers : mapping
-        By path of a level, its ``scale`` and ``translation``; kept where a double is not exact.
+        By path of a level, or an empty one, and by what they are; kept where a double is not exact.
     attributes : mapping, optional
         Further JSON to keep.
     units : bool
         Keep the units, because the format has no word for one of them.
+    channels : bool
+        Keep the names of the channels, because the format has no place for them.
     """
     record: dict[str, Any] = {"anchor": spec.anchor, "kind": spec.kind}
     if spec.directions is not None:
         record["directions"] = [list(direction) for direction in spec.directions]
     if units:
         record["units"] = list(spec.units)
+    if channels and spec.channels is not None:
+        record["channels"] = list(spec.channels)
     inexact = {
         path: {name: [_ratio(value) for value in values] for name, values in by_name.items()}
         for path, by_name in numbers.items()
@@ -124,6 +132,9 @@ def read_record(attributes: Mapping[str, Any], where: str) -> Record:
             kind=_choice(record.get("kind"), Kind),
             directions=_directions(record.get("directions")),
             units=None if record.get("units") is None else tuple(record["units"]),
+            channels=None
+            if record.get("channels") is None
+            else tuple(map(str, record["channels"])),
             numbers={
                 path: {name: tuple(map(exact, values)) for name, values in by_name.items()}
                 for path, by_name in record.get("exact", {}).items()

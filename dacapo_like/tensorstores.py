@@ -58,7 +58,14 @@ def _context() -> Any:
     return ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
 
 
-def open_zarr(folder: Path, zarr_format: int, *, write: bool = False, fill: bool = True) -> Any:
+def open_zarr(
+    folder: Path,
+    zarr_format: int,
+    *,
+    write: bool = False,
+    fill: bool = True,
+    store_fill: bool = False,
+) -> Any:
     """Open a Zarr array.
 
     Parameters
@@ -71,6 +78,8 @@ def open_zarr(folder: Path, zarr_format: int, *, write: bool = False, fill: bool
         Also for writing.
     fill : bool
         Chunks that are not there read as the fill value; else they are an error.
+    store_fill : bool
+        Chunks of nothing but the fill value are written, too; else they are left out.
 
     Returns
     -------
@@ -87,5 +96,6 @@ def open_zarr(folder: Path, zarr_format: int, *, write: bool = False, fill: bool
         "driver": "zarr3" if zarr_format == 3 else "zarr",
         "kvstore": {"driver": "file", "path": f"{folder.absolute()}/"},
         "fill_missing_data_reads": fill,
+        "store_data_equal_to_fill_value": store_fill,
     }
     return ts.open(spec, context=_context(), open=True, read=True, write=write).result()

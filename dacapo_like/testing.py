@@ -22,7 +22,7 @@ from numpy.typing import DTypeLike, NDArray
 from dacapo_like.config.document import Format
 from dacapo_like.config.loading import dump
 from dacapo_like.core import Array, ArrayConfig, Block, tree_nodes
-from dacapo_like.errors import ConfigError, RegionError
+from dacapo_like.errors import ConfigError, RegionError, WriteError
 from dacapo_like.experiment import load
 from dacapo_like.geometry import Box, Exact, box_between, plain_number
 from dacapo_like.operators.crop import CropArrayConfig
@@ -268,6 +268,24 @@ class ArrayContract:
         with ThreadPoolExecutor(_THREADS) as threads:
             for box, data in zip(mixed, threads.map(fresh.read_box, mixed), strict=True):
                 self._same(case, data, whole[box.slices], law, box)
+
+    def test_what_is_assigned_is_read(self, case: Case) -> None:
+        """A region that is assigned to holds what was assigned, and nothing else changes; or that is refused."""
+        law, array = "what is assigned is read", case.array
+        before = array.read()
+        for box in case.boxes():
+            new = np.where(before[box.slices] == 0, 1, 0).astype(array.dtype)
+            expected = before.copy()
+            if array.writable:
+                array.write_box(box, new)
+                expected[box.slices] = new
+            else:
+                with pytest.raises(WriteError, match="not writable"):
+                    array.write_box(box, new)
+            case.same(array.read(), expected, law, box)
+            case.same(array.config.array().read(), expected, law, box)
+            if array.writable:
+                array.write_box(box, before[box.slices])
 
     def test_a_pickled_copy_reads_the_same(self, case: Case) -> None:
         """A pickled array opens again as what it was."""

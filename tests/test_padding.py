@@ -1,5 +1,7 @@
 """Against numpy.pad."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 from hypothesis import assume, example, given, settings
@@ -7,7 +9,7 @@ from hypothesis import strategies as st
 
 from dacapo_like.errors import ConfigError, RegionError
 from dacapo_like.geometry import Box
-from dacapo_like.padding import fitting_value, read_padded
+from dacapo_like.padding import fitting_value, fitting_values, read_padded
 
 MARGIN = 12
 PADS = {
@@ -168,3 +170,110 @@ def test_values_that_fit(value, dtype):
 def test_values_that_do_not_fit(value, dtype):
     with pytest.raises(ConfigError, match="cannot hold"):
         fitting_value(value, np.dtype(dtype))
+
+
+_INTEGERS = [
+    0,
+    1,
+    2,
+    -1,
+    127,
+    128,
+    255,
+    256,
+    65504,
+    65520,
+    2**24 + 1,
+    2**31 - 1,
+    2**31,
+    2**53 + 1,
+    2**63 - 1,
+    2**63,
+    2**64 - 1,
+    -(2**63),
+]
+_FLOATS = [
+    0.0,
+    -0.0,
+    0.5,
+    1.0,
+    255.0,
+    256.0,
+    -1.0,
+    65504.0,
+    2.0**31,
+    2.0**63 - 1024,
+    2.0**63,
+    2.0**64,
+    -(2.0**63),
+    3e38,
+    1e30,
+    np.inf,
+    -np.inf,
+    np.nan,
+]
+_WIDTHS = [
+    "uint8",
+    "int8",
+    "uint16",
+    "int32",
+    "uint32",
+    "int64",
+    "uint64",
+    "float16",
+    "float32",
+    "float64",
+]
+
+
+def exact_or_rounded(value, dtype):
+    """Say with exact fractions what a dtype can hold."""
+    if isinstance(value, float) and not np.isfinite(value):
+        return dtype.kind == "f"
+    number = Fraction(value)
+    if dtype.kind == "b":
+        return number in (0, 1)
+    if dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        return number.denominator == 1 and limits.min <= number <= limits.max
+    with np.errstate(over="ignore"):
+        near = dtype.type(value)
+    return bool(np.isfinite(near)) and (isinstance(value, float) or Fraction(float(near)) == number)
+
+
+@pytest.mark.parametrize("target", ["bool", *_WIDTHS])
+@pytest.mark.parametrize("source", _WIDTHS)
+def test_values_are_kept_or_refused(source, target):
+    dtype = np.dtype(target)
+    tried = 0
+    for wanted in _FLOATS if source.startswith("float") else _INTEGERS:
+        values = np.ones(3, source)
+        try:
+            with np.errstate(over="ignore"):
+                values[1] = wanted
+        except OverflowError:
+            continue
+        value = values[1].item()
+        tried += 1
+        if exact_or_rounded(value, dtype):
+            expected = np.ones(3, dtype)
+            with np.errstate(over="ignore"):
+                expected[1] = value
+            np.testing.assert_array_equal(fitting_values(values, dtype), expected)
+        else:
+            with pytest.raises(ConfigError, match="cannot hold"):
+                fitting_values(values, dtype)
+    assert tried >= 5
+
+
+def test_the_first_value_that_does_not_fit_is_named():
+    values = np.zeros((2, 3))
+    values[1, 2] = 0.5
+    with pytest.raises(ConfigError, match=r"0\.5 at \(1, 2\)"):
+        fitting_values(values, np.dtype("uint8"))
+
+
+@pytest.mark.parametrize("values", [np.array(["1"]), np.array([None]), np.array([1j])])
+def test_values_that_are_no_numbers_are_refused(values):
+    with pytest.raises(ConfigError, match="no numbers"):
+        fitting_values(values, np.dtype("float32"))

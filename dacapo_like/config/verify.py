@@ -147,8 +147,8 @@ def _opening_findings(
                 yield Finding((*key, *error.key), error), "error"
             continue
         for remark in config.remarks(*(item.spec for item in array.inputs)):
-            warning = DacapoLikeError(remark.message, hint=remark.hint, code=remark.code)
-            yield Finding((*key, *remark.key), warning), "warning"
+            said = DacapoLikeError(remark.message, hint=remark.hint, code=remark.code)
+            yield Finding((*key, *remark.key), said), remark.severity
         if deep and isinstance(config, SourceConfig) and config not in read:
             read.add(config)
             yield from ((Finding(key, error), "error") for error in _bad_blocks(array))

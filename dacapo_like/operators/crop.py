@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 from numpy.typing import NDArray
@@ -19,8 +19,9 @@ from dacapo_like.spec import ArraySpec
 @register("crop")
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class CropArrayConfig(UnaryConfig):
-    """The intersection of an array with a region; an empty one is an error."""
+    """The intersection of an array with a region; an empty one is an error. What is assigned to it goes to its source."""
 
+    read_only: ClassVar[str | None] = None
     roi: Roi = attrs.field(
         converter=as_roi,
         metadata=about(

@@ -1,10 +1,15 @@
-"""The voxels of one Zarr array: through TensorStore, or through zarr-python what TensorStore does not know."""
+"""The voxels of one Zarr array: through TensorStore, or through zarr-python what TensorStore does not know.
+
+Both write a chunk by replacing it. Of writers that share chunks, in any threads and processes, TensorStore's lose nothing: it
+looks again before it replaces. Those of zarr-python wait for each other, but do not know of TensorStore's.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,9 +17,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like import tensorstores
-from dacapo_like.errors import DataWarning, ReadError, SourceError
+from dacapo_like.consolidated import refresh_consolidated
+from dacapo_like.errors import ConfigError, DataWarning, ReadError, SourceError, WriteError
 from dacapo_like.geometry import Box
+from dacapo_like.replacing import locked, replace_file
 from dacapo_like.sources._zarr_nodes import ArrayMetadata
+from dacapo_like.sources.layout import GEOMETRY_KEYS
 
 Missing = Literal["fill", "warn", "error"]
 
@@ -25,7 +33,7 @@ _EVERYDAY_CODECS = frozenset(
 
 
 class ZarrVoxels:
-    """Reads boxes of a stored array, in stored order. Nothing is opened before the first read.
+    """Reads and writes boxes of a stored array, in stored order. Nothing is opened before the first of them.
 
     Parameters
     ----------
@@ -48,8 +56,10 @@ class ZarrVoxels:
         self._zarr_format = zarr_format
         self._metadata = metadata
         self._missing: Missing = missing
+        self._store_fill = missing != "fill"  # what is left out would be missing
         self._where = where
         self._tensorstore: Any = None
+        self._target: Any = None
         self._refusal: str | None = None  # why TensorStore does not open the array
         self._zarr: Any = None
 
@@ -77,7 +87,53 @@ class ZarrVoxels:
 
         return wait
 
+    def write(self, box: Box, data: NDArray[Any]) -> None:
+        """Replace the voxels of a box; they are on disk when this returns."""
+        try:
+            if self._opens_in_tensorstore():
+                self._write_tensorstore(box, data)
+            else:
+                with locked(self._folder):
+                    self._open_zarr_to_write()[box.slices] = data
+        except tensorstores.ERRORS as error:
+            raise WriteError(
+                "voxels cannot be written",
+                got=tensorstores.describe(error),
+                where=self._place(box),
+            ) from error
+
+    def write_attributes(self, attributes: Mapping[str, Any]) -> None:
+        """Add to the attributes in the array's metadata, or replace some."""
+        taken = next((key for key in attributes if key in GEOMETRY_KEYS), None)
+        if taken is not None:
+            raise ConfigError(
+                "an attribute that says what the array is", got=taken, where=self._where
+            )
+        try:
+            json.dumps(attributes, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ConfigError("attributes are not JSON", got=error, where=self._where) from error
+        path = self._folder / ("zarr.json" if self._zarr_format == 3 else ".zattrs")
+        try:
+            with locked(self._folder):
+                document = json.loads(path.read_text()) if path.exists() else {}
+                if self._zarr_format == 3:
+                    document["attributes"] = {**document.get("attributes", {}), **attributes}
+                else:
+                    document.update(attributes)
+                replace_file(path, json.dumps(document, indent=2))
+            refresh_consolidated(self._folder)
+        except OSError as error:
+            raise WriteError("metadata cannot be written", got=error, where=self._where) from error
+
     # TensorStore
+
+    def _write_tensorstore(self, box: Box, data: NDArray[Any]) -> None:
+        if self._target is None:
+            self._target = tensorstores.open_zarr(
+                self._folder, self._zarr_format, write=True, store_fill=self._store_fill
+            )
+        self._target[box.slices].write(data).result()
 
     def _opens_in_tensorstore(self) -> bool:
         if not tensorstores.usable() or self._refusal is not None:
@@ -118,6 +174,14 @@ class ZarrVoxels:
                 ) from error
             self._zarr = array
         return self._zarr
+
+    def _open_zarr_to_write(self) -> Any:
+        import zarr
+
+        array = zarr.open_array(
+            self._folder, mode="r+", zarr_format=3 if self._zarr_format == 3 else 2
+        )
+        return array.with_config({"write_empty_chunks": self._store_fill})
 
     def _read_zarr(self, box: Box) -> NDArray[Any]:
         array = self._open_zarr()

@@ -6,9 +6,11 @@ are selected, and where a box of the array lies in the stored array.
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from fractions import Fraction
 from typing import Any
 
 import attrs
@@ -17,8 +19,29 @@ from numpy.typing import NDArray
 
 from dacapo_like.core import SourceConfig, about
 from dacapo_like.errors import ConfigError, SourceError, SpecError, did_you_mean
-from dacapo_like.geometry import Box, Coordinate, box_between
+from dacapo_like.geometry import Box, Coordinate, Exact, box_between
+from dacapo_like.record import Record, read_record
 from dacapo_like.spec import Anchor, ArraySpec, Directions, Kind, infer_kind, is_leading_axis
+
+GEOMETRY_KEYS = frozenset(
+    [
+        "voxel_size",
+        "resolution",
+        "offset",
+        "axes",
+        "axis_names",
+        "types",
+        "units",
+        "unit",
+        "dimension_names",
+        "multiscales",
+        "omero",
+        "image-label",
+        "ome",
+        "dacapo_like",
+    ]
+)
+"""Attributes that say what a stored array is."""
 
 _AXIS_NAMES = {"time": "t", "sample": "s", "channel": "c", "channels": "c"}
 
@@ -39,7 +62,9 @@ class StoredArrayConfig(SourceConfig):
     axes: tuple[str, ...] | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(tuple),
-        metadata=about("Names of all axes as stored, where the file does not say."),
+        metadata=about(
+            "Names of all axes as stored, where the file does not say.", also=("_axes",)
+        ),
     )
     voxel_size: Coordinate | None = attrs.field(
         default=None,
@@ -69,6 +94,13 @@ class StoredArrayConfig(SourceConfig):
         default=None,
         metadata=about(
             "How voxels are resampled, viewed and stitched; by default what the file or their type suggests."
+        ),
+    )
+    snap_to_grid: Coordinate | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Coordinate),
+        metadata=about(
+            "Shrinks the region so that it starts and ends at multiples of this, in world units per spatial axis."
         ),
     )
 
@@ -107,15 +139,20 @@ class Layout:
         Axis i of the array is axis ``order[i]`` of the stored one.
     selected : tuple of int or None
         Stored channels, in the array's order; ``None`` for all.
+    first : tuple of int or None
+        First spatial voxel of the array, in the array's order; ``None`` for that of the stored array.
     """
 
     spec: ArraySpec
     order: tuple[int, ...]
     selected: tuple[int, ...] | None = None
+    first: tuple[int, ...] | None = None
 
     def parts(self, box: Box) -> list[tuple[Box, tuple[slice, ...]]]:
         """Give the boxes of the stored array that make up a box, each with where it goes in the box."""
         whole = (slice(None),) * len(box.shape)
+        if self.first is not None:
+            box = box.shifted((0,) * (len(box.shape) - len(self.first)) + self.first)
         if self.selected is None:
             return [(self._stored(box), whole)]
         c = self.spec.axes.index("c")
@@ -155,6 +192,21 @@ class Layout:
 
         return wait
 
+    @property
+    def read_only(self) -> str | None:
+        """Why nothing can be written through it; ``None`` where it can."""
+        if self.selected is not None and len(set(self.selected)) < len(self.selected):
+            return "`channels` selects a channel twice"
+        return None
+
+    def write(
+        self, box: Box, data: NDArray[Any], write: Callable[[Box, NDArray[Any]], None]
+    ) -> None:
+        """Write a box; `write` writes a box of the stored array."""
+        as_stored = tuple(int(i) for i in np.argsort(self.order))
+        for stored, place in self.parts(box):
+            write(stored, data[place].transpose(as_stored))
+
 
 def _runs(values: Sequence[int]) -> Iterable[tuple[int, int]]:
     """Give (start, stop) of each run of consecutive increasing values."""
@@ -177,8 +229,8 @@ def stored_from_attributes(
     Parameters
     ----------
     attributes : mapping
-        ``voxel_size`` or ``resolution``, ``offset``, ``axes`` or ``axis_names``, ``types``, ``units``; all optional. Numbers
-        are per spatial axis, per axis of space and time, or per axis.
+        ``voxel_size`` or ``resolution``, ``offset``, ``axes`` or ``axis_names``, ``types``, ``units``, and what this package
+        records; all optional. Numbers are per spatial axis, per axis of space and time, or per axis.
     shape, dtype, chunk_shape
         Of the stored array.
     where : str
@@ -189,6 +241,7 @@ def stored_from_attributes(
     SourceError
         An attribute is not what its name says.
     """
+    record = read_record(attributes, where)
     types = _listed(attributes, "types", where=where)
     axes = _stored_axes(_listed(attributes, "axes", "axis_names", where=where), types)
     if axes is not None and len(axes) != len(shape):
@@ -220,13 +273,20 @@ def stored_from_attributes(
         dtype=dtype,
         chunk_shape=None if chunk_shape is None else tuple(chunk_shape),
         axes=axes,
-        voxel_size=voxel_size,
-        offset=offset,
+        voxel_size=_restored(record, "voxel_size", voxel_size),
+        offset=_restored(record, "offset", offset),
+        channels=record.channels,
+        kind=record.kind,
+        directions=record.directions,
         units=None
         if units is None
         else tuple(None if u is None else str(u) or None for u in units),
         attrs=attributes,
     )
+
+
+def _restored(record: Record, name: str, stored: Coordinate | None) -> Coordinate | None:
+    return None if stored is None else Coordinate(record.restore("", name, tuple(stored)))
 
 
 def _listed(attributes: Mapping[str, Any], *keys: str, where: str) -> tuple[Any, ...] | None:
@@ -325,9 +385,12 @@ def lay_out(stored: Stored, options: StoredArrayConfig, where: str) -> Layout:
         chunk_shape=None if stored.chunk_shape is None else [stored.chunk_shape[i] for i in order],
         attrs=stored.attrs,
     )
-    if options.channels is None:
-        return Layout(spec, tuple(order))
-    return _select_channels(spec, tuple(order), options.channels)
+    layout = Layout(spec, tuple(order))
+    if options.channels is not None:
+        layout = _select_channels(layout, options.channels)
+    if options.snap_to_grid is not None:
+        layout = _snap(layout, options.snap_to_grid)
+    return layout
 
 
 def _axes(stored: Stored, options: StoredArrayConfig, where: str) -> tuple[str, ...]:
@@ -382,9 +445,8 @@ def _per_axis(
     return tuple(values)
 
 
-def _select_channels(
-    spec: ArraySpec, order: tuple[int, ...], wanted: Sequence[int | str]
-) -> Layout:
+def _select_channels(layout: Layout, wanted: Sequence[int | str]) -> Layout:
+    spec = layout.spec
     selected = tuple(channel_index(spec, channel) for channel in wanted)
     c = spec.axes.index("c")
     names = spec.channel_names
@@ -397,9 +459,57 @@ def _select_channels(
             if chunks is None
             else (*chunks[:c], min(chunks[c], len(selected)), *chunks[c + 1 :]),
         ),
-        order,
+        layout.order,
         selected,
     )
+
+
+def _snap(layout: Layout, grid: Coordinate) -> Layout:
+    """Keep the largest region that starts and ends at multiples of a grid."""
+    spec = layout.spec
+    if len(grid) != spec.dims or min(grid, default=1) <= 0:
+        raise SpecError(
+            "snap_to_grid does not fit the axes",
+            got=grid,
+            expected=f"{spec.dims} positive numbers, one per spatial axis {' '.join(spec.spatial_axes)}",
+            key=("snap_to_grid",),
+        )
+    kept = [
+        _multiples(*axis)
+        for axis in zip(spec.offset, spec.voxel_size, spec.spatial_shape, grid, strict=True)
+    ]
+    if any(start >= stop for start, stop in kept):
+        raise SpecError(
+            "nothing of the array lies between multiples of snap_to_grid",
+            got=f"{grid} for {spec.roi} of voxel size {spec.voxel_size}",
+            expected="at least one whole step of the grid that starts and ends between voxels",
+            key=("snap_to_grid",),
+        )
+    leading = spec.shape[: -spec.dims]
+    first = tuple(start for start, _ in kept)
+    box = box_between((*[0] * len(leading), *first), (*leading, *(stop for _, stop in kept)))
+    if box == spec.box:
+        return layout
+    kept_spec = spec.cut(box)
+    chunks = spec.chunk_shape
+    if chunks is not None and not any(i % n for i, n in zip(box.offset, chunks, strict=True)):
+        kept_spec = kept_spec.replace(chunk_shape=chunks)
+    return attrs.evolve(layout, spec=kept_spec, first=first)
+
+
+def _multiples(offset: Exact, voxel_size: Exact, n: int, step: Exact) -> tuple[int, int]:
+    """Give the first and last of the edges between `n` voxels that are multiples of a step; (0, 0) where none is.
+
+    Edge k lies at ``offset + k * voxel_size``: a linear congruence, all numbers as multiples of their common part.
+    """
+    common = math.lcm(*(Fraction(value).denominator for value in (offset, voxel_size, step)))
+    at, size, period = (int(value * common) for value in (offset, voxel_size, step))
+    shared = math.gcd(size, period)
+    if at % shared:
+        return 0, 0
+    every = period // shared
+    first = -at // shared * pow(size // shared, -1, every) % every
+    return (first, first + (n - first) // every * every) if first <= n else (0, 0)
 
 
 def channel_index(spec: ArraySpec, channel: int | str) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import attrs
 import numpy as np
@@ -27,20 +27,27 @@ class NumpyArrayConfig(SourceConfig):
 
     in_documents: ClassVar[bool] = False
 
-    data: NDArray[Any] = attrs.field(
-        eq=id, repr=False, metadata=about("The voxels, never copied and never changed.")
-    )
+    data: NDArray[Any] = attrs.field(eq=id, repr=False, metadata=about("The voxels, never copied."))
     spec: ArraySpec = attrs.field(metadata=about("What they are."))
+    mode: Literal["r", "r+"] = attrs.field(
+        default="r", metadata=about("Whether regions can be assigned to, which changes the voxels.")
+    )
 
     def open(self) -> Reader:
         """Give a reader that copies."""
-        return _MemoryReader(self.data, self.spec)
+        return _MemoryReader(self.data, self.spec, self.mode)
 
 
 class _MemoryReader(Reader):
-    def __init__(self, data: NDArray[Any], spec: ArraySpec) -> None:
+    def __init__(self, data: NDArray[Any], spec: ArraySpec, mode: str) -> None:
         self.data = data
         self.spec = spec
+        if mode != "r+":
+            self.read_only = "it was opened with mode r, not r+"
+        elif not data.flags.writeable:
+            self.read_only = "its ndarray is not writeable"
+        else:
+            self.read_only = None
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
         source = self.data[box.slices]
@@ -48,6 +55,9 @@ class _MemoryReader(Reader):
             return np.array(source, dtype=self.spec.dtype, order="C")
         np.copyto(out, source)
         return out
+
+    def write(self, box: Box, data: NDArray[Any]) -> None:
+        self.data[box.slices] = data
 
 
 def from_numpy(
@@ -58,6 +68,7 @@ def from_numpy(
     offset: Sequence[Any] | None = None,
     units: str | Sequence[str | None] | None = None,
     name: str | None = None,
+    mode: Literal["r", "r+"] = "r",
     **fields: Any,
 ) -> Array:
     """Make an `Array` of voxels in memory.
@@ -74,6 +85,8 @@ def from_numpy(
         Of the spatial axes; unknown by default.
     name : str, optional
         For people.
+    mode : {"r", "r+"}
+        Whether regions can be assigned to, which changes `data`.
     **fields
         Further fields of `ArraySpec`: ``channels``, ``kind``, ``directions``.
 
@@ -104,4 +117,4 @@ def from_numpy(
         units=units,
         **fields,
     )
-    return NumpyArrayConfig(name=name, data=data, spec=spec).array()
+    return NumpyArrayConfig(name=name, data=data, spec=spec, mode=mode).array()

@@ -63,6 +63,12 @@ class ZarrArrayConfig(StoredArrayConfig):
         default="auto",
         metadata=about("Which point of the first voxel a stored OME-NGFF translation names."),
     )
+    mode: Literal["r", "r+", "a"] = attrs.field(
+        default="r",
+        metadata=about(
+            "Whether regions can be assigned to: not with `r`; `a` is `r+`, for a config makes no array."
+        ),
+    )
     missing: Missing = attrs.field(
         default="fill", metadata=about("What to do about chunks that are not there.")
     )
@@ -86,7 +92,7 @@ class ZarrArrayConfig(StoredArrayConfig):
         )
         layout = lay_out(stored, self, where)
         voxels.check()
-        return _ZarrReader(layout, voxels)
+        return _ZarrReader(layout, voxels, self.mode)
 
     def _stored(self, store: LocalStore, node: Node, where: str) -> tuple[ArrayNode, Stored]:
         """Find the array, and say what its metadata, or those of its pyramid, say of it."""
@@ -211,8 +217,9 @@ def _plain(value: Any) -> Any:
 
 
 class _ZarrReader(Reader):
-    def __init__(self, layout: Layout, voxels: ZarrVoxels) -> None:
+    def __init__(self, layout: Layout, voxels: ZarrVoxels, mode: str) -> None:
         self.spec = layout.spec
+        self.read_only = "it was opened with mode r, not r+" if mode == "r" else layout.read_only
         self._layout = layout
         self._voxels = voxels
 
@@ -221,3 +228,9 @@ class _ZarrReader(Reader):
 
     def start(self, box: Box, out: NDArray[Any] | None = None) -> Callable[[], NDArray[Any]]:
         return self._layout.start(box, self._voxels.start, out)
+
+    def write(self, box: Box, data: NDArray[Any]) -> None:
+        self._layout.write(box, data, self._voxels.write)
+
+    def write_attributes(self, attributes: Mapping[str, Any]) -> None:
+        self._voxels.write_attributes(attributes)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -14,10 +13,11 @@ from typing import Any, Self, TypeVar
 from numpy.typing import NDArray
 
 from dacapo_like import tensorstores
-from dacapo_like.core import block_shape
 from dacapo_like.errors import ConfigError, RegionError, SourceError, SpecError
 from dacapo_like.geometry import Box
+from dacapo_like.replacing import beside, replace_folder
 from dacapo_like.spec import ArraySpec
+from dacapo_like.writers.chunking import chunk_shape, shard_shape
 from dacapo_like.writers.ngff import (
     check_axes,
     dimension_names,
@@ -99,11 +99,11 @@ class OmeZarrWriter:
         check_axes(stored)
         self.path = Path(path).resolve()
         self.spec = spec
-        self.chunk_shape = _chunk_shape(spec, chunks)
-        self.block_shape = _shard_shape(self.chunk_shape, shards)
+        self.chunk_shape = chunk_shape(spec, chunks)
+        self.block_shape = shard_shape(self.chunk_shape, shards)
         self._overwrite = overwrite
         self._check_target()
-        self._partial = self.path.parent / f".{self.path.name}.partial-{uuid.uuid4().hex[:12]}"
+        self._partial = beside(self.path)
         stem = self.path.name.removesuffix(".zarr").removesuffix(".ome")
         group = _group_document([stored], name or stem, attributes)
         array = _array_document(
@@ -160,18 +160,10 @@ class OmeZarrWriter:
         """
         self._check_target()
         self._array = None
-        old = self._partial.with_name(f"{self._partial.name}-replaced")
         try:
-            replaced = self.path.exists()
-            if replaced:
-                self.path.replace(old)
-            self._partial.replace(self.path)
+            replace_folder(self._partial, self.path)
         except OSError as error:
-            if old.exists():
-                old.replace(self.path)
             raise self._failure("cannot move the finished store into place", error) from error
-        if replaced:
-            shutil.rmtree(old)
 
     def abort(self) -> None:
         """Remove what was written; the target stays as it was."""
@@ -243,32 +235,6 @@ def _open_for_writing(folder: Path) -> Any:
     import zarr
 
     return zarr.open_array(folder, mode="r+")
-
-
-def _chunk_shape(spec: ArraySpec, chunks: Sequence[int] | None) -> tuple[int, ...]:
-    if chunks is None:
-        sizes = zip(block_shape(spec), spec.shape, strict=True)
-        return tuple(max(min(wanted, n), 1) for wanted, n in sizes)
-    wanted = tuple(chunks)
-    if len(wanted) != spec.ndim or any(n < 1 for n in wanted):
-        raise ConfigError(
-            "chunks do not fit the array",
-            got=wanted,
-            expected=f"{spec.ndim} sizes of at least 1, for axes {' '.join(spec.axes)}",
-        )
-    return wanted
-
-
-def _shard_shape(chunks: tuple[int, ...], shards: Sequence[int] | None) -> tuple[int, ...]:
-    if shards is None:
-        return chunks
-    if len(shards) != len(chunks) or any(
-        s < c or s % c for s, c in zip(shards, chunks, strict=True)
-    ):
-        raise ConfigError(
-            "shards do not fit the chunks", got=tuple(shards), expected=f"multiples of {chunks}"
-        )
-    return tuple(shards)
 
 
 def _group_document(

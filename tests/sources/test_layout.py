@@ -25,6 +25,7 @@ NOTHING = {
     "units": None,
     "channels": None,
     "kind": None,
+    "snap_to_grid": None,
 }
 
 
