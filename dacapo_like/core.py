@@ -148,7 +148,7 @@ class ArrayConfig(Tree):
         return tuple(found)
 
     def remarks(self, *inputs: ArraySpec) -> Iterable[Remark]:  # noqa: ARG002  # for subclasses
-        """Say what opens but may not be what was meant; ``verify`` shows it as a warning."""
+        """Say what opens but may not be what was meant; ``verify`` shows it."""
         return ()
 
     def describe(self) -> str:

@@ -21,9 +21,13 @@ from dacapo_like import (
     ConstantArrayConfig,
     CropArrayConfig,
     IntensitiesArrayConfig,
+    LogicalOrArrayConfig,
+    MergeInstancesArrayConfig,
+    MissingAnnotationsMaskConfig,
     OnesArrayConfig,
     ResampledArrayConfig,
     Roi,
+    SumArrayConfig,
     from_numpy,
 )
 from dacapo_like.testing import as_zarr, difference, random_boxes, sample_voxels
@@ -32,6 +36,7 @@ GRIDS = [("9.8", "25"), ("0.7", "10/3"), ("40", "4", "4"), ("2", "9.8", "0.7")]
 DTYPES = ["bool", "uint8", "int16", "uint16", "uint32", "int64", "uint64", "float32", "float64"]
 LEADING = ["", "c", "t", "tc"]
 NANOMETRES = {"nm": 1, "um": 1000}
+LISTED = [1, 2, 3]  # labels whose annotation sources speak of
 MOST_VOXELS = 3000
 HALF = Fraction(1, 2)
 
@@ -48,6 +53,7 @@ class Eager:
     unit: str
     kind: str
     channels: tuple[str, ...] | None = None
+    missing: frozenset[int] = frozenset()  # labels that its source calls present but not annotated
 
     @property
     def dims(self) -> int:
@@ -135,6 +141,39 @@ def binarize(draw, node: Eager) -> Eager:
         {"groupings": dict(zip(names, groups, strict=True)), "background": background},
         axes="c" + node.axes,
         channels=names,
+        kind="mask",
+    )
+
+
+def missing_annotations_mask(draw, node: Eager) -> Eager:
+    if node.voxels.dtype.kind not in "biu" or "c" in node.axes:
+        return node
+    groups = draw(st.lists(st.lists(st.sampled_from(LISTED), max_size=2), min_size=1, max_size=3))
+    voxels = np.zeros((len(groups), *node.voxels.shape), "uint8")
+    for channel, group in enumerate(groups):
+        if not any(label in node.missing for label in group or LISTED):
+            for at, label in np.ndenumerate(node.voxels):
+                voxels[(channel, *at)] = int(label) > 0
+    names = tuple(f"g{i}" for i in range(len(groups)))
+    return node.evolve(
+        MissingAnnotationsMaskConfig,
+        voxels,
+        {"groupings": dict(zip(names, groups, strict=True))},
+        axes="c" + node.axes,
+        channels=names,
+        kind="mask",
+    )
+
+
+def logical_or(draw, node: Eager) -> Eager:
+    if "c" not in node.axes:
+        return node
+    return node.evolve(
+        LogicalOrArrayConfig,
+        (node.voxels != 0).any(axis=node.axes.index("c")).astype("uint8"),
+        {},
+        axes=node.axes.replace("c", ""),
+        channels=None,
         kind="mask",
     )
 
@@ -275,11 +314,77 @@ def taps(o, ratio, order, n) -> Iterator[tuple[int, float]]:
             yield min(max(i, 0), n - 1), float(weight)
 
 
-def concat(draw, node: Eager, pool: list[Eager]) -> Eager:
+def partners(draw, node: Eager, pool: list[Eager], fits) -> list[Eager]:
+    """Choose up to three arrays on one grid, the node first."""
     parts = [node]
     for other in draw(st.permutations([other for other in pool if other is not node])):
-        if len(parts) < 3 and all(on_one_grid(part, other) for part in parts):
+        if len(parts) < 3 and all(fits(part, other) for part in parts):
             parts.append(other)
+    return parts
+
+
+def voxelwise(config_class, parts: list[Eager], voxels, **changes) -> Eager:
+    """Make a node of arrays with the same axes; `changes` are of the config or of the node."""
+    low, _ = common(parts)
+    first = parts[0]
+    fields = {name: changes.pop(name) for name in ("id_stride", "overlap") if name in changes}
+    return Eager(
+        config_class(source_array_configs=[part.config for part in parts], **fields),
+        voxels,
+        first.axes,
+        first.voxel_size,
+        tuple(v / NANOMETRES[first.unit] for v in low),
+        first.unit,
+        channels=first.channels if len({part.channels for part in parts}) == 1 else None,
+        **changes,
+    )
+
+
+def total(draw, node: Eager, pool: list[Eager]) -> Eager:
+    parts = partners(draw, node, pool, alike)
+    if common(parts) is None:
+        return node
+    shares = [in_common(part, parts) for part in parts]
+    promoted = np.result_type(*shares)
+    if promoted.kind == "f":
+        if all(share.dtype.kind in "biu" for share in shares):
+            return node
+        voxels = shares[0].astype(promoted)
+        for share in shares[1:]:
+            voxels = voxels + share.astype(promoted)
+    else:
+        exact = np.sum([share.astype(object) for share in shares], axis=0)
+        dtype = np.dtype("uint64" if promoted.kind == "u" else "int64")
+        if exact.min() < np.iinfo(dtype).min or exact.max() > np.iinfo(dtype).max:
+            return node
+        voxels = exact.astype(dtype)
+    labels = all(part.kind == "labels" for part in parts)
+    return voxelwise(SumArrayConfig, parts, voxels, kind="labels" if labels else "image")
+
+
+def merge_instances(draw, node: Eager, pool: list[Eager]) -> Eager:
+    parts = partners(draw, node, pool, alike)
+    if common(parts) is None or any(part.voxels.dtype.kind not in "biu" for part in parts):
+        return node
+    ids = [in_common(part, parts).astype(object) for part in parts]
+    highest = max(int(share.max()) for share in ids)
+    strides = [stride for stride in (max(highest, 1), 2**32, 2**63 - 1) if stride >= highest]
+    stride = draw(st.sampled_from(strides))
+    if len(parts) * stride >= 2**64 or min(int(share.min()) for share in ids) < 0:
+        return node
+    overlap = draw(st.sampled_from(["first", "last", "error"]))
+    voxels = np.zeros(ids[0].shape, "uint64")
+    for at in np.ndindex(voxels.shape):
+        met = [i * stride + int(share[at]) for i, share in enumerate(ids) if share[at]]
+        if len(met) > 1 and overlap == "error":
+            return node
+        voxels[at] = met[-1 if overlap == "last" else 0] if met else 0
+    how = {"id_stride": stride, "overlap": overlap}
+    return voxelwise(MergeInstancesArrayConfig, parts, voxels, kind="labels", **how)
+
+
+def concat(draw, node: Eager, pool: list[Eager]) -> Eager:
+    parts = partners(draw, node, pool, on_one_grid)
     region = common(parts)
     dtype = np.result_type(*(part.voxels.dtype for part in parts))
     invents_floats = dtype.kind == "f" and all(part.voxels.dtype.kind in "biu" for part in parts)
@@ -304,6 +409,7 @@ def concat(draw, node: Eager, pool: list[Eager]) -> Eager:
         node.unit,
         kinds.pop() if len(kinds) == 1 else "image",
         tuple(label for _, labels in shares for label in labels),
+        node.missing,
     )
 
 
@@ -332,6 +438,17 @@ def on_one_grid(a: Eager, b: Eager) -> bool:
     return size == nanometres(b, b.voxel_size) and all((q - p) % s == 0 for p, q, s in apart)
 
 
+def alike(a: Eager, b: Eager) -> bool:
+    """Whether voxels of two arrays could be combined one by one."""
+    same = a.axes == b.axes and a.voxels.shape[: a.lead] == b.voxels.shape[: b.lead]
+    return same and on_one_grid(a, b)
+
+
+def in_common(part: Eager, parts: list[Eager]) -> np.ndarray:
+    """Cut an array to what all parts cover."""
+    return part.voxels[(..., *slices_of(part, *common(parts)))]
+
+
 def corners(node: Eager) -> tuple[list[Fraction], list[Fraction]]:
     low = nanometres(node, node.offset)
     size = nanometres(node, node.voxel_size)
@@ -348,15 +465,19 @@ def common(parts: list[Eager]) -> tuple[list[Fraction], list[Fraction]] | None:
     return None if any(a >= b for a, b in zip(low, high, strict=True)) else (low, high)
 
 
-def stacked(part: Eager, low, high) -> np.ndarray:
-    """Cut to the common corners, channels in front."""
+def slices_of(part: Eager, low, high) -> list[slice]:
+    """Give the voxels between two corners."""
     start = zip(low, corners(part)[0], nanometres(part, part.voxel_size), strict=True)
     stop = zip(high, corners(part)[0], nanometres(part, part.voxel_size), strict=True)
-    slices = [
+    return [
         slice(int((a - o) / s), int((b - p) / t))
         for (a, o, s), (b, p, t) in zip(start, stop, strict=True)
     ]
-    voxels = part.voxels[(..., *slices)]
+
+
+def stacked(part: Eager, low, high) -> np.ndarray:
+    """Cut to the common corners, channels in front."""
+    voxels = part.voxels[(..., *slices_of(part, low, high))]
     if "c" not in part.axes:
         return voxels[None]
     return np.moveaxis(voxels, part.axes.index("c"), 0)
@@ -413,6 +534,7 @@ def in_memory(draw, grid, lead) -> Eager:
     voxels = sample_voxels(shape, dtype, draw(st.integers(0, 99)))
     if draw(st.booleans()) and np.dtype(dtype).kind in "iu":
         voxels = voxels % 5  # few labels, so that groups and modes meet some
+    missing = draw(st.sets(st.sampled_from(LISTED)))
     array = from_numpy(
         voxels,
         axes=lead + "zyx"[3 - len(size) :],
@@ -420,24 +542,33 @@ def in_memory(draw, grid, lead) -> Eager:
         offset=[v * draw(st.integers(-2, 2)) for v in size],
         units=unit,
         channels=("p", "q", "r") if "c" in lead and draw(st.booleans()) else None,
+        attrs={"labels": [annotation(label, label not in missing) for label in LISTED]},
     )
     assert array.kind == infer_kind(dtype)
-    return leaf(array, unit)
+    return attrs.evolve(leaf(array, unit), missing=frozenset(missing))
 
 
-OPERATORS = [crop, intensities, binarize, ones, constant, resampled, resampled, concat, concat]
+def annotation(label, done) -> dict:
+    return {"value": label, "annotationState": {"present": True, "annotated": done}}
+
+
+OF_SEVERAL = [concat, total, merge_instances]
+OPERATORS = [
+    *(crop, intensities, binarize, ones, constant, resampled, resampled),
+    *(missing_annotations_mask, logical_or, concat, *OF_SEVERAL),
+]
 
 
 @st.composite
 def grown(draw, leaves: list[list[Eager]]) -> Eager:
     """Grow a tree: every step takes a node of those that are there and puts an operator on it."""
     at, lead = draw(st.integers(0, len(GRIDS) - 1)), draw(st.sampled_from(LEADING))
-    nodes = [in_memory(draw, GRIDS[at], lead) for _ in range(draw(st.integers(1, 2)))]
+    nodes = [in_memory(draw, GRIDS[at], lead) for _ in range(draw(st.integers(1, 3)))]
     if lead in ("", "c") and draw(st.booleans()):
         nodes.append(draw(st.sampled_from(leaves[at])))
     for operator in draw(st.lists(st.sampled_from(OPERATORS), min_size=1, max_size=6)):
         node = nodes[-1 - draw(st.integers(0, min(2, len(nodes) - 1)))]
-        new = operator(draw, node, nodes) if operator is concat else operator(draw, node)
+        new = operator(draw, node, nodes) if operator in OF_SEVERAL else operator(draw, node)
         if new is not node:
             nodes.append(new)
     return nodes[-1]

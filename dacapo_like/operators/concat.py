@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import attrs
 import numpy as np
@@ -14,16 +14,16 @@ from dacapo_like.core import (
     ArrayConfig,
     Block,
     Named,
-    OperatorConfig,
     about,
     as_named,
     open_tree,
 )
-from dacapo_like.errors import ConfigError, Remark, SpecError, did_you_mean
+from dacapo_like.errors import ConfigError, SpecError, did_you_mean
 from dacapo_like.fields import first_repeated
 from dacapo_like.geometry import Box, box_between
+from dacapo_like.operators._several import SeveralConfig, promoted_dtype
 from dacapo_like.registry import array_method, register
-from dacapo_like.spec import ArraySpec, CommonGrid, common_grid
+from dacapo_like.spec import ArraySpec, CommonGrid
 
 _MOST_CHANNELS = (
     2**16
@@ -49,11 +49,15 @@ def _channel_names(value: Sequence[str]) -> tuple[str, ...]:
 
 @register("concat")
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ConcatArrayConfig(OperatorConfig):
+class ConcatArrayConfig(SeveralConfig):
     """A leading channel axis made of several arrays, on the region that all of them cover.
 
     A source with channels of its own gives all of them, named ``channel.subchannel``.
     """
+
+    read_only: ClassVar[str | None] = (
+        "its channels belong to several arrays, or to none: write to those"
+    )
 
     channels: tuple[str, ...] = attrs.field(
         converter=_channel_names, metadata=about("Names, in the order of the output's channels.")
@@ -90,15 +94,15 @@ class ConcatArrayConfig(OperatorConfig):
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
         """Put the channels of all inputs in front of the common grid."""
-        rest = self._same_leading_axes(inputs)
+        rest = self._same_leading_axes(inputs, but=("c",))
         grid = self._grid(inputs)
         parts = self._parts(inputs)
         names = self._all_names(parts, inputs)
         kinds = {spec.kind for spec in inputs}
         return grid.spec.replace(
             axes=("c", *rest, *grid.spec.spatial_axes),
-            shape=(parts[-1].stop, *_lengths(inputs[0], rest), *grid.spec.spatial_shape),
-            dtype=_promoted(inputs),
+            shape=(parts[-1].stop, *rest.values(), *grid.spec.spatial_shape),
+            dtype=promoted_dtype(inputs),
             channels=names,
             kind=kinds.pop() if len(kinds) == 1 else "image",
             chunk_shape=None,
@@ -119,7 +123,7 @@ class ConcatArrayConfig(OperatorConfig):
         """Copy each share into its channels."""
         inputs = [block.spec for block in blocks]
         grid = self._grid(inputs)
-        result = np.empty(box.shape, _promoted(inputs)) if out is None else out
+        result = np.empty(box.shape, promoted_dtype(inputs)) if out is None else out
         for part, low, high in self._wanted(box, inputs):
             target = result[low - box.offset[0] : high - box.offset[0]]
             if part.input is None:
@@ -136,34 +140,8 @@ class ConcatArrayConfig(OperatorConfig):
                 np.copyto(target[0], share)
         return result
 
-    def remarks(self, *inputs: ArraySpec) -> Iterator[Remark]:
-        """Say where units are unknown for some of the inputs only."""
-        if len({None in spec.units for spec in inputs}) > 1:
-            yield Remark(
-                code="DL402",
-                message="units are known for some of the sources only: the numbers are taken to mean the same",
-                hint="give `units` on the sources that lack them",
-                key=("sources",),
-            )
-
     def _input_names(self) -> tuple[str, ...]:
         return tuple(".".join(map(str, key[1:])) or str(key[0]) for key, _ in self.children())
-
-    def _grid(self, inputs: Sequence[ArraySpec]) -> CommonGrid:
-        return common_grid(tuple(inputs), self._input_names())
-
-    def _same_leading_axes(self, inputs: Sequence[ArraySpec]) -> tuple[str, ...]:
-        first = tuple(axis for axis in inputs[0].leading_axes if axis != "c")
-        for spec, name in zip(inputs, self._input_names(), strict=True):
-            rest = tuple(axis for axis in spec.leading_axes if axis != "c")
-            if rest != first or _lengths(spec, rest) != _lengths(inputs[0], first):
-                raise SpecError(
-                    "arrays with different leading axes",
-                    got=f"{name} has {' '.join(spec.axes)} of shape {spec.shape}",
-                    expected=f"{' '.join(inputs[0].axes)} of shape {inputs[0].shape}, but for channels and space",
-                    key=("sources",),
-                )
-        return first
 
     def _parts(self, inputs: Sequence[ArraySpec]) -> list[_Part]:
         """Give the share of every channel name, in order."""
@@ -230,22 +208,6 @@ class ConcatArrayConfig(OperatorConfig):
         if part.stop - part.start == 1 or part.input is None:
             return [part.name]
         return [f"{part.name}.{name}" for name in inputs[part.input].channel_names]
-
-
-def _lengths(spec: ArraySpec, axes: Sequence[str]) -> tuple[int, ...]:
-    return tuple(spec.shape[spec.axes.index(axis)] for axis in axes)
-
-
-def _promoted(inputs: Sequence[ArraySpec]) -> np.dtype[Any]:
-    dtype: np.dtype[Any] = np.result_type(*(spec.dtype for spec in inputs))
-    if dtype.kind == "f" and all(spec.dtype.kind in "biu" for spec in inputs):
-        raise SpecError(
-            "no integer dtype holds all sources",
-            got=", ".join(spec.dtype.name for spec in inputs),
-            expected="dtypes that combine without becoming floats",
-            key=("sources",),
-        )
-    return dtype
 
 
 @array_method

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -21,6 +21,10 @@ _EXACT_IN_FLOAT32 = frozenset({"bool", "int8", "uint8", "int16", "uint16", "floa
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class IntensitiesArrayConfig(UnaryConfig):
     """``(x - min) / (max - min)`` as float32."""
+
+    read_only: ClassVar[str | None] = (
+        "a scaled voxel, rounded to float32, does not say exactly what it was"
+    )
 
     min: float = attrs.field(converter=float, metadata=about("The value that becomes 0."))
     max: float = attrs.field(converter=float, metadata=about("The value that becomes 1."))

@@ -1,6 +1,8 @@
 import attrs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import dacapo_like
 from dacapo_like import ConcatArrayConfig, IntensitiesArrayConfig, Roi, from_numpy
@@ -103,9 +105,9 @@ class TestLaws(ArrayContract):
         return Case(array, np.stack([part, part, part / 256]))
 
 
-def plane(dtype="uint8", shape=(4, 5), **fields):
+def plane(dtype="uint8", shape=(4, 5), seed=0, **fields):
     fields = {"voxel_size": (10, 4), "units": "nm", **fields}
-    return from_numpy(sample_voxels(shape, dtype), **fields)
+    return from_numpy(sample_voxels(shape, dtype, seed), **fields)
 
 
 def test_the_spec_has_the_first_input_s_grid():
@@ -172,6 +174,36 @@ def test_the_method_names_the_first_channel():
     array = a.concat({"b": b}, name="a")
     assert array.config == concat(("a", "b"), {"a": a, "b": b}).config
     assert a.concat({"b": b}, name="a", channels=("b", "none", "a")).channels == ("b", "none", "a")
+
+
+@pytest.mark.parametrize("key", ["source_array_configs", "sources"])
+def test_a_document_s_default_serves_every_channel_without_a_source(tmp_path, key):
+    a, d = sample_voxels((4, 5), "uint8"), sample_voxels((4, 5), "uint8", 1)
+    as_zarr(a, tmp_path / "a")
+    as_zarr(d, tmp_path / "d")
+    document = {
+        "type": "concat",
+        "channels": ["y", "a", "x"],
+        key: {"a": {"type": "zarr", "file_name": str(tmp_path / "a")}},
+        "default_config": {"type": "zarr", "file_name": str(tmp_path / "d")},
+    }
+    array = dacapo_like.open_array(document)
+    assert array.channels == ("y", "a", "x")
+    np.testing.assert_array_equal(array, [d, a, d])
+    del document["default_config"]
+    np.testing.assert_array_equal(dacapo_like.open_array(document), [0 * a, a, 0 * a])
+
+
+@given(data=st.data())
+def test_every_channel_is_its_source_the_default_or_zero(data):
+    names = data.draw(st.permutations("abcd"))
+    given_names = data.draw(st.sets(st.sampled_from(names), min_size=1))
+    arrays = {name: plane(seed=i) for i, name in enumerate(sorted(given_names))}
+    default = data.draw(st.none() | st.builds(plane, seed=st.just(9)))
+    result = concat(names, arrays, default).read()
+    for channel, name in zip(result, names, strict=True):
+        expected = arrays.get(name, default)
+        np.testing.assert_array_equal(channel, 0 if expected is None else expected.read())
 
 
 # What is read

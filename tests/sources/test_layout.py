@@ -2,6 +2,7 @@
 
 from types import SimpleNamespace
 
+import attrs
 import numpy as np
 import pytest
 from hypothesis import given
@@ -348,3 +349,61 @@ def test_attributes_that_are_not_what_their_name_says_are_errors(values):
     with pytest.raises(SourceError) as caught:
         attributes(**values)
     assert caught.value.where == "a.zarr"
+
+
+# Snapping
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.fractions(-20, 20, max_denominator=3),
+            st.fractions("1/3", 9, max_denominator=3),
+            st.integers(1, 20),
+            st.fractions("1/3", 20, max_denominator=3),
+        ),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_a_snapped_region_is_the_largest_between_multiples(axes):
+    offset, voxel_size, shape, grid = zip(*axes, strict=True)
+    names = "zyx"[-len(axes) :]
+    source = stored(shape, axes=names, voxel_size=Coordinate(voxel_size), offset=Coordinate(offset))
+    edges = [[k for k in range(n + 1) if ((o + k * v) / g).denominator == 1] for o, v, n, g in axes]
+    choice = options(snap_to_grid=Coordinate(grid))
+    if any(len(found) < 2 for found in edges):
+        with pytest.raises(SpecError, match="nothing of the array") as error:
+            lay_out(source, choice, "a.zarr")
+        assert error.value.key == ("snap_to_grid",)
+        return
+    layout = lay_out(source, choice, "a.zarr")
+    assert layout.spec.shape == tuple(found[-1] - found[0] for found in edges)
+    assert layout.spec.offset == Coordinate(
+        o + found[0] * v for found, (o, v, _, _) in zip(edges, axes, strict=True)
+    )
+    voxels = np.arange(np.prod(shape)).reshape(shape)
+    kept = voxels[tuple(slice(found[0], found[-1]) for found in edges)]
+    ((box, _),) = layout.parts(layout.spec.box)
+    np.testing.assert_array_equal(voxels[box.slices], kept)
+
+
+def test_chunks_are_known_where_the_snapped_region_starts_at_one():
+    source = stored((2, 8, 9), axes="cyx", chunk_shape=(1, 4, 3), voxel_size=Coordinate((2, 2)))
+    assert lay_out(source, options(snap_to_grid=Coordinate((1, 2))), "").spec.chunk_shape == (
+        1,
+        4,
+        3,
+    )
+    for offset, chunks in (((-8, -12), (1, 4, 3)), ((-2, -12), None)):
+        moved = attrs.evolve(source, offset=Coordinate(offset), shape=(2, 24, 24))
+        layout = lay_out(moved, options(snap_to_grid=Coordinate((16, 18))), "")
+        assert layout.spec.chunk_shape == chunks
+
+
+@pytest.mark.parametrize("grid", [(1,), (1, 0), (1, -2), (1, 1, 1)])
+def test_a_grid_that_is_none_is_refused(grid):
+    source = stored((4, 5), axes="yx")
+    with pytest.raises(SpecError, match="does not fit the axes") as error:
+        lay_out(source, options(snap_to_grid=Coordinate(grid)), "a.zarr")
+    assert error.value.key == ("snap_to_grid",)
