@@ -16,9 +16,11 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --ed
 CREATED := $(VENV)/.created
 FOR_DEMO := $(VENV)/.installed-for-demo
 FOR_WORK := $(VENV)/.installed-for-work
+PEERS := .venv-dacapo
+FOR_PEERS := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format types docs bench schema clean
+.PHONY: help demo test peers lint format types docs bench schema clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +35,8 @@ demo: $(FOR_DEMO)  ## Compose a real MRI: verify, show, materialize, draw
 
 test: $(FOR_WORK)  ## Run all tests, the examples in the docs included
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+peers: $(FOR_PEERS)  ## Install the real DaCapo beside, for the tests that compare with it
 
 lint: $(FOR_WORK)  ## Check format, lint and floors
 	$(BIN)/ruff format --check .
@@ -69,6 +73,12 @@ $(CREATED):
 $(FOR_DEMO): $(CREATED) pyproject.toml
 	@echo "Installing the package and matplotlib into $(VENV); the first time takes a minute or two"
 	@$(INSTALL) '.[plots]'
+	@touch $@
+
+$(FOR_PEERS): tests/peers/requirements-dacapo.txt | $(CREATED)
+	@echo "Installing DaCapo 0.3.0 into $(PEERS); it takes half a minute"
+	@$(BIN)/python -m venv --clear $(PEERS)
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
 	@touch $@
 
 $(FOR_WORK): $(CREATED) pyproject.toml

@@ -9,13 +9,13 @@ from dacapo_like.core import Array, ArrayConfig
 from dacapo_like.errors import DacapoLikeError, Problem
 from dacapo_like.geometry import Coordinate, Roi
 from dacapo_like.registry import array_types, discover
-from dacapo_like.sources.memory import from_numpy
+from dacapo_like.sources.memory import from_gunpowder, from_numpy
 from dacapo_like.spec import ArraySpec
 
 if TYPE_CHECKING:
-    from dacapo_like.create import create_array
     from dacapo_like.config.loading import dump
     from dacapo_like.config.verify import verify
+    from dacapo_like.create import create_array
     from dacapo_like.experiment import Experiment, load, open_array
 
 for _package in ("dacapo_like.sources", "dacapo_like.operators"):
@@ -55,6 +55,7 @@ __all__ = [
     "Roi",
     "create_array",
     "dump",
+    "from_gunpowder",
     "from_numpy",
     "load",
     "open_array",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dacapo_like.errors import DacapoLikeError, Problem
+from dacapo_like.errors import DacapoLikeError, InvalidDocumentError, Problem
 
 if TYPE_CHECKING:
     from dacapo_like.core import Array
@@ -125,6 +125,23 @@ def materialize(
 
 
 @main.command()
+@click.argument("old", type=_DOCUMENT)
+@click.argument("new", type=_DOCUMENT)
+@click.option("--overwrite", is_flag=True, help="Replace a document that is there already.")
+def convert(old: Path, new: Path, *, overwrite: bool) -> None:
+    """Rewrite a document, DaCapo's too, in the short spelling: YAML, TOML or JSON by NEW's suffix."""
+    from dacapo_like.config.convert import convert as rewrite
+    from dacapo_like.config.findings import format_problems
+
+    try:
+        rewrite(old, new, overwrite=overwrite)
+    except InvalidDocumentError as error:
+        click.echo(format_problems(error.problems, "text", files=1))
+        sys.exit(1)
+    click.echo(f"wrote {new}")
+
+
+@main.command()
 @click.option("--write", "directory", type=_DOCUMENT, help="Write all schemas into this directory.")
 @click.option(
     "--check", "checked", type=_DOCUMENT, help="Fail where the schemas of this directory are stale."
@@ -160,7 +177,7 @@ def _arrays(path: Path, name: str | None) -> dict[str, Array]:
     loaded: ArrayConfig | Experiment = load(path)
     if name is not None or isinstance(loaded, ArrayConfig):
         array = open_array(loaded, name)
-        return {name or array.config.name or path.stem: array}
+        return {name or array.name or path.stem: array}
     return dict(loaded.arrays)
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
@@ -14,17 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like import engine
-from dacapo_like.described import Described
+from dacapo_like.bridges import Bridged, block_shape
 from dacapo_like.errors import (
     DacapoLikeError,
     KeyPath,
-    MissingExtraError,
     RegionError,
     Remark,
     WriteError,
 )
 from dacapo_like.fields import Named, Tree, about, as_named, document_key
-from dacapo_like.geometry import Box, Exact, Roi, RoiLike, Snap, is_roi
+from dacapo_like.geometry import Box, Roi, RoiLike, Snap, is_roi
 from dacapo_like.indexing import broadcast, index_box, written_box
 from dacapo_like.padding import Pad, fitting_values, read_padded
 from dacapo_like.spec import ArraySpec
@@ -220,7 +217,7 @@ class UnaryConfig(OperatorConfig):
     )
 
 
-class Array(Described):
+class Array(Bridged):
     """An opened tree, addressed by region in world units; voxels are read when asked for.
 
     Made by ``config.array()``, `open_array` or `from_numpy`. It pickles as its config: a worker opens it again.
@@ -266,6 +263,11 @@ class Array(Described):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return open_tree, (self.config,)
+
+    @property
+    def name(self) -> str | None:
+        """What people call it: the name in its config."""
+        return self.config.name
 
     @property
     def operation(self) -> OperatorConfig | None:
@@ -478,70 +480,6 @@ class Array(Described):
         return open_tree(
             config_class(source_array_config=self.config, **fields), {self.config: self}
         )
-
-    # Bridges
-
-    def to_dask(self, chunks: Any = None) -> Any:
-        """Give a ``dask.array.Array`` that reads its blocks from here.
-
-        Parameters
-        ----------
-        chunks : optional
-            As dask takes them; by default the stored chunks, or blocks of about a megabyte.
-        """
-        import dask.array as da  # heavy
-
-        return da.from_array(
-            self,
-            chunks=chunks or block_shape(self.spec),
-            meta=np.empty((0,) * self.ndim, self.dtype),
-            name=False,
-        )
-
-    def to_xarray(self) -> Any:
-        """Give a lazy ``xarray.DataArray`` with the world positions of voxel centres as coordinates."""
-        try:
-            import xarray as xr  # an extra
-        except ImportError as error:
-            raise MissingExtraError(
-                "xarray is not installed",
-                hint="pip install 'dacapo_like[xarray]'",
-                where=self.describe(),
-            ) from error
-        spec = self.spec
-        coords: dict[str, list[Any]] = {
-            axis: _centres(start, size, n)
-            for axis, start, size, n in zip(
-                spec.spatial_axes, spec.offset, spec.voxel_size, spec.spatial_shape, strict=True
-            )
-        }
-        if "c" in spec.axes:
-            coords["c"] = list(spec.channel_names)
-        return xr.DataArray(self.to_dask(), dims=spec.axes, coords=coords, name=self.config.name)
-
-
-def _centres(start: Exact, size: Exact, n: int) -> list[float]:
-    """Give the positions of voxel centres; each is the double nearest to the exact one."""
-    first = start + Fraction(size) / 2
-    parts = math.lcm(first.denominator, size.denominator)  # integers divide faster than Fractions
-    low, step = int(first * parts), int(size * parts)
-    return [(low + step * i) / parts for i in range(n)]
-
-
-def block_shape(spec: ArraySpec, target_bytes: int = 2**20) -> tuple[int, ...]:
-    """Choose blocks for an array: the stored chunks, else cubes of about `target_bytes`, one per leading index.
-
-    Examples
-    --------
-    >>> from dacapo_like.spec import from_shape
-    >>> block_shape(from_shape((3, 500, 500, 500), "float32", axes="czyx"))
-    (1, 64, 64, 64)
-    """
-    if spec.chunk_shape is not None:
-        return spec.chunk_shape
-    voxels = max(target_bytes // spec.dtype.itemsize, 1)
-    edge = 1 << int(np.log2(voxels) / max(spec.dims, 1))
-    return (1,) * len(spec.leading_axes) + tuple(max(min(n, edge), 1) for n in spec.spatial_shape)
 
 
 def open_tree(config: ArrayConfig, known: Mapping[ArrayConfig, Array] | None = None) -> Array:

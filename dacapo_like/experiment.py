@@ -180,7 +180,8 @@ def with_mode(config: ArrayConfig, mode: Mode) -> ArrayConfig:
         path.append(source)
         source = source.source_array_config
     if isinstance(source, SourceConfig) and hasattr(source, "mode"):
-        source = attrs.evolve(source, **{"mode": mode})
+        changes: dict[str, Any] = {"mode": mode}
+        source = attrs.evolve(source, **changes)
     elif mode != "r":
         reason = source.read_only if isinstance(source, OperatorConfig) else Reader.read_only
         raise not_writable(reason, source.describe())

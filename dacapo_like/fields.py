@@ -14,7 +14,14 @@ from dacapo_like.errors import ConfigError, KeyPath
 T = TypeVar("T")
 
 
-def about(doc: str, *, key: str | None = None, path: bool = False) -> dict[str, Any]:
+def about(
+    doc: str,
+    *,
+    key: str | None = None,
+    path: bool = False,
+    also: tuple[str, ...] = (),
+    dacapo: Callable[[Any], Any] | None = None,
+) -> dict[str, Any]:
     """Describe a field of a config: the metadata of ``attrs.field``.
 
     Parameters
@@ -25,13 +32,23 @@ def about(doc: str, *, key: str | None = None, path: bool = False) -> dict[str, 
         How documents spell the field, where that is not its name.
     path : bool
         The field is a file name: a relative one is resolved against its document.
+    also : tuple of str
+        Further spellings that are understood, such as DaCapo's where it is neither `key` nor the field's name.
+    dacapo : callable, optional
+        Turns what DaCapo's documents have here into what this package's have, where that is not the same; it passes
+        on what it does not understand.
     """
-    return {"doc": doc, "key": key, "path": path}
+    return {"doc": doc, "key": key, "path": path, "also": also, "dacapo": dacapo}
 
 
 def document_key(field: attrs.Attribute[Any]) -> str:
     """Give the key that documents use for a field of a config."""
     return str(field.metadata.get("key") or field.name)
+
+
+def spellings(field: attrs.Attribute[Any]) -> tuple[str, ...]:
+    """Give all keys that are understood for a field of a config, the one that documents use first."""
+    return tuple(dict.fromkeys((document_key(field), field.name, *field.metadata.get("also", ()))))
 
 
 def first_repeated(names: Iterable[str]) -> str | None:

@@ -64,7 +64,7 @@ def materialize(
         OmeZarrWriter(
             path,
             array.spec,
-            name=array.config.name,
+            name=array.name,
             chunks=chunks,
             overwrite=overwrite,
             attributes=_provenance(array),

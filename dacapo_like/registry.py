@@ -53,6 +53,11 @@ def array_types() -> Mapping[str, type[ArrayConfig]]:
     return MappingProxyType(_types)
 
 
+def document_types() -> dict[str, type[ArrayConfig]]:
+    """Give the types that can stand in a document, by tag."""
+    return {tag: config for tag, config in sorted(_types.items()) if config.in_documents}
+
+
 def array_type(tag: str) -> type[ArrayConfig]:
     """Give the type of a tag.
 

@@ -84,6 +84,29 @@ def test_verify_for_other_tools(run, broken):
     }
 
 
+def test_convert_rewrites_a_document_of_dacapo(run, tmp_path):
+    old, new = tmp_path / "old.yaml", tmp_path / "new.toml"
+    old.write_text("__type__: ZarrArrayConfig\nname: em\nfile_name: a.zarr\n_axes: null\n")
+    result = run("convert", old, new)
+    assert (result.exit_code, result.output) == (0, f"wrote {new}\n")
+    assert new.read_text() == 'type = "zarr"\nname = "em"\nfile_name = "a.zarr"\n'
+    again = run("convert", old, new)
+    assert again.exit_code == 1
+    assert "--overwrite" in again.output
+    assert run("convert", old, new, "--overwrite").exit_code == 0
+
+
+def test_convert_lists_every_problem_and_writes_nothing(run, tmp_path):
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    old.write_text("__type__: ZarrArrayConfig\nname: 3\nfile: a.zarr\n")
+    result = run("convert", old, new)
+    assert result.exit_code == 1
+    assert f"{old}:2:7: error DL103 [name]" in result.output
+    assert f"{old}:3:1: error DL105 [file]" in result.output
+    assert result.output.endswith("1 document: 3 errors\n")
+    assert not new.exists()
+
+
 def test_show_names_axes_dtype_voxel_size_roi_and_units_of_every_node(run, configs):
     output = run("show", configs / "quickstart.yaml", "composed").output
     for node in (

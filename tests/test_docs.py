@@ -15,13 +15,15 @@ from typing import Any, NamedTuple
 import pytest
 
 import dacapo_like
-from dacapo_like.config.converter import document_types
 from dacapo_like.config.document import parse_document
-from dacapo_like.registry import array_types
+from dacapo_like.registry import array_types, document_types
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
+NEEDS_GUNPOWDER = pytest.mark.skipif(
+    sys.version_info < (3, 12), reason="gunpowder for zarr 3 needs Python 3.12"
+)
 FENCED = re.compile(
     r"^(?P<fence>`{3,})(?P<language>[^\n]*)\n"
     r"(:caption: (?P<file>\S+)\n\n?)?"
@@ -100,6 +102,8 @@ def pages():
         languages = {block.language for block in blocks_of(page)}
         if languages & {"python", "yaml", "console"}:
             marks = [pytest.mark.slow] if "console" in languages else []
+            if page.stem == "use-with-gunpowder":
+                marks.append(NEEDS_GUNPOWDER)
             yield pytest.param(page.relative_to(DOCS).as_posix(), marks=marks)
 
 

@@ -10,7 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dacapo_like.errors import ConfigError
-from dacapo_like.fields import Named, Tree, about, as_named, document_key, first_repeated
+from dacapo_like.fields import (
+    Named,
+    Tree,
+    about,
+    as_named,
+    document_key,
+    first_repeated,
+    spellings,
+)
 
 pairs = st.lists(st.tuples(st.text(max_size=3), st.integers()), unique_by=lambda pair: pair[0])
 
@@ -204,7 +212,22 @@ def test_keys_of_fields_in_documents():
     fields = attrs.fields_dict(Leaf)
     assert document_key(fields["key"]) == "k"
     assert document_key(fields["value"]) == "value"
-    assert about("A path.", path=True) == {"doc": "A path.", "key": None, "path": True}
+    assert about("A path.", path=True)["path"]
+    assert not about("No path.")["path"]
+
+
+def test_all_spellings_of_a_field_the_one_that_is_written_first():
+    @attrs.frozen
+    class Config:
+        source_array_config: int = attrs.field(metadata=about("What.", key="source"))
+        value: int = attrs.field(metadata=about("How much.", also=("constant",)))
+        name: str = attrs.field()
+
+    assert [spellings(field) for field in attrs.fields(Config)] == [
+        ("source", "source_array_config"),
+        ("value", "constant"),
+        ("name",),
+    ]
 
 
 @pytest.mark.parametrize(

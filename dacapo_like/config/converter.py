@@ -21,9 +21,9 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
+from dacapo_like.config.dacapo import class_of, has_type, short_spelling, spelling, step
 from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.scalars import (
-    shorten,
     structure_bool,
     structure_coordinate,
     structure_float,
@@ -38,7 +38,6 @@ from dacapo_like.core import ArrayConfig, Named, document_key
 from dacapo_like.errors import ConfigError, DacapoLikeError, KeyPath, did_you_mean
 from dacapo_like.fields import document_fields, first_repeated
 from dacapo_like.geometry import Coordinate, Roi, plain_number
-from dacapo_like.registry import array_type, array_types
 
 MAX_TREE_DEPTH = 64
 """Configs inside each other, references followed."""
@@ -156,7 +155,7 @@ def structure(
     structuring : Structuring
         With the errors, and the configs of all mappings that had none.
     """
-    is_experiment = isinstance(data, Mapping) and "type" not in data
+    is_experiment = isinstance(data, Mapping) and not has_type(data)
     arrays = data.get("arrays") if is_experiment else None
     state = Structuring(directory, arrays if isinstance(arrays, Mapping) else {})
     token = _structuring.set(state)
@@ -197,13 +196,13 @@ def _findings(error: BaseException, data: Any, key: KeyPath) -> Iterator[Finding
                 if isinstance(note, IterableValidationNote)
                 else _key_of(error, note.name, data)
             )
-            yield from _findings(inner, _item(data, part), (*key, part))
+            yield from _findings(inner, step(data, part)[1], (*key, part))
         for inner in plain:
             yield from _findings(inner, data, key)
     elif isinstance(error, BrokenReferenceError):
         return
     elif isinstance(error, ForbiddenExtraKeysError):
-        known = [document_key(field) for field in document_fields(error.cl)]
+        known = [spelling(field, data) for field in document_fields(error.cl)]
         for extra in (key for key in data if key in error.extra_fields):
             unknown = ConfigError(
                 "unknown key",
@@ -224,18 +223,7 @@ def _findings(error: BaseException, data: Any, key: KeyPath) -> Iterator[Finding
 
 def _key_of(error: BaseException, field: str, data: Any) -> str:
     """Give the key by which the document spells a field."""
-    key = document_key(getattr(attrs.fields(error.cl), field))  # type: ignore[attr-defined]  # a ClassValidationError's
-    return field if isinstance(data, Mapping) and key not in data and field in data else key
-
-
-def _item(data: Any, part: str | int) -> Any:
-    if isinstance(data, Mapping):
-        return data.get(part)
-    return (
-        data[part]
-        if isinstance(data, (list, tuple)) and isinstance(part, int) and part < len(data)
-        else None
-    )
+    return spelling(getattr(attrs.fields(error.cl), field), data)  # type: ignore[attr-defined]  # a ClassValidationError's
 
 
 # Containers
@@ -353,56 +341,21 @@ def _structure_array(value: Any, _: type) -> ArrayConfig:
         return state.refer(value)
     if not isinstance(value, Mapping):
         raise wrong_type(value, "an array: a mapping with a `type`, or the name of another array")
-    if "type" not in value:
-        raise ConfigError(
-            "an array without a type",
-            expected=f"`type`: one of {', '.join(document_types())}",
-            code="DL106",
-        )
-    tag = value["type"]
-    if not isinstance(tag, str) or tag not in document_types():
-        raise ConfigError(
-            "unknown type of array",
-            got=shorten(tag),
-            expected=f"one of {', '.join(document_types())}",
-            hint=did_you_mean(str(tag), document_types()),
-            key=("type",),
-            code="DL101",
-        )
+    config_class = class_of(value)
     with state.deeper():
-        config: ArrayConfig = converter.structure(
-            _short_keys(value, array_type(tag)), array_type(tag)
-        )
+        given = _with_full_paths(short_spelling(value, config_class), config_class)
+        config: ArrayConfig = converter.structure(given, config_class)
     state.configs[id(value)] = config
     return config
 
 
-def document_types() -> dict[str, type[ArrayConfig]]:
-    """Give the types that can stand in a document, by tag."""
-    return {tag: config for tag, config in sorted(array_types().items()) if config.in_documents}
-
-
-def _short_keys(value: Mapping[str, Any], config_class: type[ArrayConfig]) -> dict[str, Any]:
-    """Drop the type, spell DaCapo's long field names short, and resolve relative file names."""
-    given = {key: item for key, item in value.items() if key != "type"}
+def _with_full_paths(given: dict[str, Any], config_class: type[ArrayConfig]) -> dict[str, Any]:
+    """Resolve relative file names."""
     for field in attrs.fields(config_class):
         key = document_key(field)
-        if key != field.name and field.name in given:
-            if key in given:
-                raise ConfigError(
-                    "two spellings of one key",
-                    got=f"`{key}` and `{field.name}`",
-                    expected="one of them",
-                    key=(field.name,),
-                    code="DL105",
-                )
-            given[key] = given.pop(field.name)
-        if (
-            field.metadata.get("path")
-            and isinstance(given.get(key), str)
-            and "://" not in given[key]
-        ):
-            given[key] = str(_structuring.get().directory / Path(given[key]).expanduser())
+        name = given.get(key) if field.metadata.get("path") else None
+        if isinstance(name, str) and "://" not in name:
+            given[key] = str(_structuring.get().directory / Path(name).expanduser())
     return given
 
 

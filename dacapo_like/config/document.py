@@ -54,6 +54,7 @@ __all__ = [
     "Document",
     "Format",
     "Position",
+    "format_of",
     "parse_document",
     "read_document",
     "write_document",
@@ -137,18 +138,36 @@ def read_document(path: str | Path) -> Document:
         The file is missing, unreadable, too large, or not a valid document of its format.
     """
     file = Path(path)
-    suffix = file.suffix.lower()
+    form = format_of(file)
     with _errors_in(str(path)):
-        if suffix not in _SUFFIXES:
-            raise DocumentError(
-                "the suffix of a document tells its format",
-                got=f"'{file.suffix}'",
-                expected=", ".join(_SUFFIXES),
-                hint=did_you_mean(suffix, _SUFFIXES),
-            )
         text = _decode(_load(file))
     directory = file.absolute().parent
-    return parse_document(text, format=_SUFFIXES[suffix], path=path, directory=directory)
+    return parse_document(text, format=form, path=path, directory=directory)
+
+
+def format_of(path: str | Path) -> Format:
+    """Tell the format of a document by its suffix.
+
+    Raises
+    ------
+    DocumentError
+        It is not that of a document.
+
+    Examples
+    --------
+    >>> format_of("arrays.YML")
+    'yaml'
+    """
+    suffix = Path(path).suffix
+    with _errors_in(str(path)):
+        if suffix.lower() not in _SUFFIXES:
+            raise DocumentError(
+                "the suffix of a document tells its format",
+                got=f"'{suffix}'",
+                expected=", ".join(_SUFFIXES),
+                hint=did_you_mean(suffix.lower(), _SUFFIXES),
+            )
+    return _SUFFIXES[suffix.lower()]
 
 
 def parse_document(

@@ -9,19 +9,18 @@ from typing import Any, Literal
 import attrs
 
 from dacapo_like.config.converter import Finding, Structuring, structure, unstructure
+from dacapo_like.config.dacapo import spelled_key
 from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.document import Document, read_document, write_document
-from dacapo_like.core import ArrayConfig, document_key
+from dacapo_like.core import ArrayConfig
 from dacapo_like.errors import (
     DacapoLikeError,
     InvalidDocumentError,
-    KeyPath,
     Problem,
     Severity,
     SourceError,
     format_key,
 )
-from dacapo_like.registry import array_types
 
 
 @attrs.frozen(eq=False)
@@ -139,27 +138,3 @@ def dump(
     dataset: em
     """
     return write_document(unstructure(config, relative_to=relative_to), format)
-
-
-def _long_spellings() -> dict[str, str]:
-    return {
-        document_key(field): field.name
-        for config_class in array_types().values()
-        for field in attrs.fields(config_class)
-        if document_key(field) != field.name
-    }
-
-
-def spelled_key(data: Any, key: KeyPath) -> KeyPath:
-    """Give a key path as the document at hand spells it: ``source`` may be written out."""
-    long, spelled = _long_spellings(), []
-    for given in key:
-        part = given
-        if isinstance(data, Mapping):
-            if part not in data and long.get(str(part)) in data:
-                part = long[str(part)]
-            data = data.get(part)
-        elif isinstance(data, (list, tuple)):
-            data = data[part] if isinstance(part, int) and part < len(data) else None
-        spelled.append(part)
-    return tuple(spelled)

@@ -8,12 +8,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import attrs
 
-from dacapo_like.config.converter import document_types
 from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig
 from dacapo_like.core import ArrayConfig, Named, document_key
 from dacapo_like.errors import ConfigError
 from dacapo_like.fields import document_fields
 from dacapo_like.geometry import Coordinate, Roi
+from dacapo_like.registry import document_types
 
 Draft = Literal["2020-12", "draft-07"]
 

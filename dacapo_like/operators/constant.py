@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -42,6 +42,8 @@ def as_dtype_name(value: Any) -> str:
 class _FilledConfig(UnaryConfig):
     """What `ones` and `constant` share."""
 
+    read_only: ClassVar[str | None] = "its value is said by the config, its voxels are not stored"
+
     dtype: str | None
     value: Any
 
@@ -76,7 +78,9 @@ class _FilledConfig(UnaryConfig):
 class ConstantArrayConfig(_FilledConfig):
     """The grid of an array, filled with one value that its dtype can hold."""
 
-    value: int | float = attrs.field(metadata=about("The value of every voxel."))
+    value: int | float = attrs.field(
+        default=1, metadata=about("The value of every voxel.", also=("constant",))
+    )
     dtype: str | None = attrs.field(
         default=None, converter=attrs.converters.optional(as_dtype_name), metadata=_DTYPE
     )

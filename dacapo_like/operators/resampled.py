@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import attrs
 import numpy as np
@@ -37,20 +37,34 @@ def _factors(value: Any) -> tuple[int, ...]:
     return tuple(map(int, factors))
 
 
+def _dacapo_factors(value: Any) -> Any:
+    """DaCapo takes a factor below 1 for 1."""
+    if not isinstance(value, (list, tuple)):
+        return value
+    return [1 if isinstance(f, int) and f < 1 else f for f in value]
+
+
+def _dacapo_order(value: Any) -> Any:
+    """DaCapo declares the order a bool."""
+    return int(value) if isinstance(value, bool) else value
+
+
 @register("resampled")
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class ResampledArrayConfig(UnaryConfig):
     """An array with voxels of ``source * downsample / upsample``; trailing part-voxels are dropped."""
 
+    read_only: ClassVar[str | None] = "its voxels are not those of its source, one by one"
+
     downsample: tuple[int, ...] | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(_factors),
-        metadata=about("How many voxels become one, per spatial axis."),
+        metadata=about("How many voxels become one, per spatial axis.", dacapo=_dacapo_factors),
     )
     upsample: tuple[int, ...] | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(_factors),
-        metadata=about("How many voxels one becomes, per spatial axis."),
+        metadata=about("How many voxels one becomes, per spatial axis.", dacapo=_dacapo_factors),
     )
     voxel_size: Coordinate | None = attrs.field(
         default=None,
@@ -66,7 +80,8 @@ class ResampledArrayConfig(UnaryConfig):
     interp_order: Order | None = attrs.field(
         default=None,
         metadata=about(
-            "How finer voxels are made: 0 nearest, 1 linear, 3 cubic; by default 1 for images, 0 for labels and masks."
+            "How finer voxels are made: 0 nearest, 1 linear, 3 cubic; by default 1 for images, 0 for labels and masks.",
+            dacapo=_dacapo_order,
         ),
     )
 

@@ -63,7 +63,8 @@ class StoredArrayConfig(SourceConfig):
         default=None,
         converter=attrs.converters.optional(tuple),
         metadata=about(
-            "Names of all axes as stored, where the file does not say.", also=("_axes",)
+            "Names of all axes as stored, where the file does not say.",
+            also=("axis_names", "_axes"),
         ),
     )
     voxel_size: Coordinate | None = attrs.field(

@@ -1,4 +1,4 @@
-"""Arrays in memory: `from_numpy`."""
+"""Arrays in memory: `from_numpy`, `from_gunpowder`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from dacapo_like.errors import SpecError
 from dacapo_like.geometry import Box
 from dacapo_like.registry import register
 from dacapo_like.sources.layout import axis_name
-from dacapo_like.spec import ArraySpec, from_shape
+from dacapo_like.spec import ArraySpec, Kind, from_shape, infer_kind
+
+_LEADING_AXES: tuple[tuple[str, ...], ...] = ((), ("c",), ("s", "c"))
+_SPATIAL_AXES = ("z", "y", "x")
 
 
 @register("numpy")
@@ -118,3 +121,89 @@ def from_numpy(
         **fields,
     )
     return NumpyArrayConfig(name=name, data=data, spec=spec, mode=mode).array()
+
+
+def from_gunpowder(
+    array: Any,
+    *,
+    axes: Sequence[str] | None = None,
+    units: str | Sequence[str | None] | None = None,
+    kind: Kind | None = None,
+    name: str | None = None,
+    **fields: Any,
+) -> Array:
+    """Make an `Array` of one of gunpowder's, for example of one out of a batch.
+
+    Parameters
+    ----------
+    array : gunpowder.Array
+        With a ROI and a voxel size. Its voxels are not copied.
+    axes : sequence of str, optional
+        In the order of its data; by default the last of ``z y x``, behind ``c``, or ``s c``, where there are more.
+    units : str or sequence, optional
+        Of the spatial axes, which gunpowder does not know; unknown by default.
+    kind : {"image", "labels", "mask"}, optional
+        By default what is interpolatable is an image, integers that are not are labels, and bool a mask.
+    name : str, optional
+        For people.
+    **fields
+        As `from_numpy` takes them: ``mode``, ``channels``, ``directions``.
+
+    Returns
+    -------
+    Array
+
+    Raises
+    ------
+    SpecError
+        It is not spatial, or data, ROI and axes do not fit each other.
+    """
+    if not hasattr(getattr(array, "spec", None), "nonspatial"):
+        raise SpecError(
+            "not an array of gunpowder", got=type(array), expected="a gunpowder.Array with its spec"
+        )
+    place = array.spec
+    if place.nonspatial or place.roi is None or place.voxel_size is None:
+        raise SpecError(
+            "a nonspatial array",
+            got=place,
+            expected="a ROI and a voxel size",
+            hint="from_numpy(array.data) makes an array without a place in the world",
+        )
+    data = np.asanyarray(array.data)
+    opened = from_numpy(
+        data,
+        axes=axes or _default_axes(data.ndim, place.roi.dims),
+        voxel_size=place.voxel_size,
+        offset=place.roi.offset,
+        units=units,
+        kind=kind or _kind_of(data.dtype, interpolatable=place.interpolatable),
+        name=name,
+        attrs=array.attrs,
+        **fields,
+    )
+    if opened.spec.roi != place.roi:
+        raise SpecError(
+            "the data do not fill the ROI",
+            got=f"{data.shape} voxels of {place.voxel_size}",
+            expected=f"voxels for {place.roi}",
+        )
+    return opened
+
+
+def _default_axes(ndim: int, dims: int) -> tuple[str, ...]:
+    lead = ndim - dims
+    if not 0 <= lead < len(_LEADING_AXES) or dims > len(_SPATIAL_AXES):
+        raise SpecError(
+            "axes have to be named",
+            got=f"{ndim} axes of which {dims} are spatial",
+            expected="at most two before at most three spatial ones",
+            hint="pass axes=, for example ('t', 'c', 'z', 'y', 'x')",
+        )
+    return _LEADING_AXES[lead] + _SPATIAL_AXES[len(_SPATIAL_AXES) - dims :]
+
+
+def _kind_of(dtype: np.dtype[Any], *, interpolatable: bool | None) -> Kind:
+    if interpolatable:
+        return "image"
+    return "labels" if interpolatable is False and dtype.kind in "iu" else infer_kind(dtype)

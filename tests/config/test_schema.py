@@ -8,9 +8,10 @@ import attrs
 import jsonschema
 import pytest
 
-from dacapo_like.config.converter import document_types, structure
+from dacapo_like.config.converter import structure
 from dacapo_like.config.schema import schema_files, schema_of, stale_schemas
 from dacapo_like.core import document_key
+from dacapo_like.registry import document_types
 
 ROOT = Path(__file__).parent.parent.parent
 RAW = {"type": "zarr", "file_name": "a.zarr"}
