@@ -34,6 +34,7 @@ demo: $(FOR_DEMO)  ## Compose a real MRI: verify, show, materialize, draw
 	@echo "Written: demo_output/composed.zarr and demo_output/quickstart.png"
 
 test: $(FOR_WORK)  ## Run all tests, the examples in the docs included
+	@$(MAKE) --no-print-directory peers || echo "The tests that compare with the real DaCapo will be skipped" >&2
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
 peers: $(FOR_PEERS)  ## Install the real DaCapo beside, for the tests that compare with it

@@ -61,6 +61,15 @@ def write_em(folder: Path) -> None:
         zarr_format=2,
     )
     plain.attrs.update(grid)
+    labels = zarr.create_array(
+        folder / "em.zarr",
+        name="labels",
+        data=instances,
+        chunks=(16, 32, 32),
+        overwrite=True,
+        zarr_format=2,
+    )
+    labels.attrs.update(grid, labels=[annotation(value) for value in range(1, 9)])
     write_pyramid(folder / "em.ome.zarr", grey)
     with h5py.File(folder / "em.h5", "w") as file:
         labels = file.create_dataset(
@@ -69,6 +78,13 @@ def write_em(folder: Path) -> None:
         labels.attrs["resolution"] = EM_VOXEL_SIZE
         labels.attrs["offset"] = (0.0, 0.0, 0.0)
         labels.attrs["units"] = ["nm"] * 3
+
+
+def annotation(value: int) -> dict[str, object]:
+    """Say what an annotator did about a label, as CellMap's crops say it: number 6 was seen, and left out."""
+    done = "empty" if value == 6 else "dense"
+    state = {"present": True, "annotated": done}
+    return {"value": value, "name": {"short": f"object {value}"}, "annotationState": state}
 
 
 def write_pyramid(path: Path, grey: np.ndarray) -> None:

@@ -140,9 +140,10 @@ def fitting_values(values: NDArray[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
     if not wrong.any():
         return cast
     first = tuple(int(i) for i in np.argwhere(wrong)[0])
+    place = f" at {first}" if first else ""
     raise ConfigError(
         "a value that the dtype cannot hold",
-        got=f"{values[first].item()!r} at {first}",
+        got=f"{values[first].item()!r}{place}",
         expected=f"values of {dtype.name}",
         hint="round, clip or cast the values first",
     )

@@ -56,7 +56,7 @@ def test_wrong_usage_exits_with_2(run):
 def test_warnings_are_problems_only_where_strict(run, configs, tmp_path):
     path = tmp_path / "warn.yaml"
     path.write_text(
-        f"type: crop\nsource: {{type: zarr, file_name: {configs}/data/em.zarr}}\n"
+        f"type: crop\nsource: {{type: zarr, file_name: {configs}/data/em.zarr, dataset: raw}}\n"
         "roi: {offset: [0, 0, 0], shape: [2500, 98, 98]}\n"
     )
     assert run("verify", path).exit_code == 0

@@ -123,3 +123,14 @@ def test_pyramid_levels_align_with_labels(configs):
     half = zarr.open_array(configs / "data/em.ome.zarr/s1")
     np.testing.assert_array_equal(pair[0], np.asarray(half))
     assert pair.roi == dacapo_like.Roi((0, 0, 0), (1200, 940.8, 940.8))
+
+
+def test_annotations_say_what_can_be_trusted(configs):
+    arrays = dacapo_like.load(configs / "annotations.yaml").arrays
+    labels = np.asarray(zarr.open_array(configs / "data/em.zarr/labels"))
+    known = labels != 0
+    np.testing.assert_array_equal(arrays["mask"].read(), [known, 0 * known, 0 * known])
+    np.testing.assert_array_equal(arrays["object"].read(), known)
+    np.testing.assert_array_equal(arrays["merged"].read(), np.where(known, labels + 2**32, 0))
+    raw = np.asarray(zarr.open_array(configs / "data/em.zarr/raw"))
+    np.testing.assert_array_equal(arrays["brighter"].read(), raw.astype(int) + 100)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 
 from dacapo_like.config.document import format_of
 from dacapo_like.config.loading import dump, load_config
 from dacapo_like.errors import DocumentError
+from dacapo_like.replacing import replace_file
 
 
 def convert(old: str | Path, new: str | Path, *, overwrite: bool = False) -> None:
@@ -39,12 +39,9 @@ def convert(old: str | Path, new: str | Path, *, overwrite: bool = False) -> Non
             hint="overwrite=True (--overwrite) replaces it",
         )
     text = dump(load_config(old), form, relative_to=target.parent)
-    part = target.with_name(f".{target.name}.{uuid.uuid4().hex}.part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(target)
+        replace_file(target, text)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise DocumentError(
             f"the document cannot be written: {error.strerror}", where=str(new)
         ) from error

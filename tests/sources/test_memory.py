@@ -174,3 +174,8 @@ class TestLaws(ArrayContract):
     def case_big_endian_view(self, directory):
         voxels = sample_voxels((5, 6, 7), "float32")
         return Case(from_numpy(voxels.astype(">f4")[::-1]), voxels[::-1], in_memory=True)
+
+    def case_assigned_to(self, directory):
+        voxels = sample_voxels((5, 6, 7), "int16")
+        array = from_numpy(voxels.astype(">i2").T, mode="r+", voxel_size=(9.8, 4, 4))
+        return Case(array, voxels.T, in_memory=True)
