@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dacapo_like.core import Array, ArrayConfig
 from dacapo_like.errors import DacapoLikeError, Problem
 from dacapo_like.geometry import Coordinate, Roi
+from dacapo_like.operators.constant import constant_like, ones_like
 from dacapo_like.registry import array_types, discover
 from dacapo_like.sources.memory import from_gunpowder, from_numpy
 from dacapo_like.spec import ArraySpec
@@ -53,11 +54,13 @@ __all__ = [
     "Experiment",
     "Problem",
     "Roi",
+    "constant_like",
     "create_array",
     "dump",
     "from_gunpowder",
     "from_numpy",
     "load",
+    "ones_like",
     "open_array",
     "verify",
 ]

@@ -266,6 +266,24 @@ def test_processes_that_share_chunks_lose_nothing(tmp_path, make, options):
     np.testing.assert_array_equal(array[...], np.broadcast_to(np.arange(1, 17), array.shape))
 
 
+@pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")  # that is what is tried
+def test_a_forked_child_writes_what_its_parent_then_reads(tmp_path):
+    array = stored(tmp_path)
+    array[0, 0, 0] = 1  # TensorStore is loaded: the child must not use it
+    assert array[0, 0, 0] == 1
+
+    def work():
+        array[3] = array[0, 0, 0] + 1
+
+    child = multiprocessing.get_context("fork").Process(target=work)
+    child.start()
+    child.join()
+    assert child.exitcode == 0
+    expected = np.zeros(SHAPE, "uint16")
+    expected[0, 0, 0], expected[3] = 1, 2
+    np.testing.assert_array_equal(array[...], expected)
+
+
 _WRITE_FOREVER = """
 import itertools, sys
 import numpy as np

@@ -103,11 +103,40 @@ class OnesArrayConfig(_FilledConfig):
 
 @array_method
 def constant_like(array: Array, value: float, *, dtype: Any = None) -> Array:
-    """Fill the grid of an array with a value, see `ConstantArrayConfig`."""
+    """Fill the grid of an array with a value, see `ConstantArrayConfig`; also a method of arrays.
+
+    Parameters
+    ----------
+    array : Array
+        Its voxels are never read.
+    value : number
+        One that the dtype can hold.
+    dtype : dtype, optional
+        Of the voxels; by default the array's.
+
+    Raises
+    ------
+    ConfigError
+        The dtype cannot hold the value.
+
+    Examples
+    --------
+    >>> from dacapo_like import from_numpy
+    >>> constant_like(from_numpy(np.zeros((1, 2), "uint8")), 4).read()
+    array([[4, 4]], dtype=uint8)
+    """
     return array.apply(ConstantArrayConfig, value=value, dtype=dtype)
 
 
 @array_method
 def ones_like(array: Array, *, dtype: Any = None) -> Array:
-    """Fill the grid of an array with ones, see `OnesArrayConfig`."""
+    """Fill the grid of an array with ones, see `OnesArrayConfig`; also a method of arrays.
+
+    Parameters
+    ----------
+    array : Array
+        Its voxels are never read.
+    dtype : dtype, optional
+        Of the voxels; by default the array's.
+    """
     return array.apply(OnesArrayConfig, dtype=dtype)

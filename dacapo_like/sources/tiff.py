@@ -20,7 +20,6 @@ from dacapo_like.core import Reader, about
 from dacapo_like.errors import MissingExtraError, ReadError, SourceError, did_you_mean
 from dacapo_like.geometry import Box
 from dacapo_like.registry import register
-from dacapo_like.sources._tiff_metadata import stored_axes, stored_grid
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, lay_out
 
 
@@ -51,6 +50,8 @@ class TiffArrayConfig(StoredArrayConfig):
         MissingExtraError
             Its compression needs the package imagecodecs.
         """
+        from dacapo_like.sources._tiff_metadata import stored_axes, stored_grid  # parses XML
+
         where = self.file_name
         with _reported(where), _open_file(where) as file:
             series = _series(file, self.series, where)
