@@ -353,10 +353,22 @@ def _with_full_paths(given: dict[str, Any], config_class: type[ArrayConfig]) -> 
     """Resolve relative file names."""
     for field in attrs.fields(config_class):
         key = document_key(field)
-        name = given.get(key) if field.metadata.get("path") else None
-        if isinstance(name, str) and "://" not in name:
-            given[key] = str(_structuring.get().directory / Path(name).expanduser())
+        if field.metadata.get("path") and key in given:
+            given[key] = _each_path(given[key], _full_path)
     return given
+
+
+def _each_path(value: Any, change: Callable[[str], str]) -> Any:
+    """Change a file name, or every one in a list of them, or of lists."""
+    if isinstance(value, (list, tuple)):
+        return [_each_path(item, change) for item in value]
+    return change(value) if isinstance(value, str) else value
+
+
+def _full_path(path: str) -> str:
+    if "://" in path:
+        return path
+    return str(_structuring.get().directory / Path(path).expanduser())
 
 
 def _renames(config_class: type[Any]) -> dict[str, Any]:
@@ -396,8 +408,8 @@ def _attrs_unstructure_hook(config_class: type[Any]) -> Callable[[Any], dict[str
     def unstructure_class(config: Any) -> dict[str, Any]:
         given = to_mapping(config)
         data = {key: given[key] for key in order if key in given}
-        for key in paths:
-            data[key] = _relative_path(data[key])
+        for key in set(paths) & set(data):
+            data[key] = _each_path(data[key], _relative_path)
         return {"type": config.tag, **data} if isinstance(config, ArrayConfig) else data
 
     return unstructure_class

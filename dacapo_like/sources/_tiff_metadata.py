@@ -2,21 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import posixpath
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from dacapo_like.errors import ConfigError, SourceError
-from dacapo_like.geometry import Coordinate, Exact, exact
+import attrs
 
-_SPACE = "zyx"
+from dacapo_like.errors import ConfigError, SourceError
+from dacapo_like.geometry import Exact, exact
+from dacapo_like.sources._ome_annotation import annotated_axes, annotation_in
+
 _STACKED = frozenset("iq")
 """What tifffile calls the pages of a stack that does not say what they are."""
 
 _MICROMETER = "µm"  # OME's default
 _NO_LENGTH = frozenset({"", "pixel", "pixels", "inch", "reference frame"})
 """Units that ImageJ and OME write where nobody calibrated anything; ImageJ takes TIFF's own ``inch`` for none."""
+
+
+@attrs.frozen(kw_only=True)
+class Declared:
+    """What the metadata of a series declare.
+
+    Attributes
+    ----------
+    sizes : mapping of str to Exact
+        Voxel size by axis; an axis that nobody measured is not there.
+    units : mapping of str to (str or None)
+        Its unit.
+    channels : tuple of str or None
+        Names.
+    described : frozenset of str
+        Axes that more is said of than that their length is 1, which is said of all.
+    annotation : mapping
+        Of this package.
+    """
+
+    sizes: Mapping[str, Exact] = attrs.field(factory=dict)
+    units: Mapping[str, str | None] = attrs.field(factory=dict)
+    channels: tuple[str, ...] | None = None
+    described: frozenset[str] = frozenset()
+    annotation: Mapping[str, Any] = attrs.field(factory=dict)
 
 
 def stored_axes(letters: str) -> tuple[str, ...] | None:
@@ -43,8 +71,8 @@ def stored_axes(letters: str) -> tuple[str, ...] | None:
     return tuple(known.get(name, f"{name}^") for name in names)
 
 
-def stored_grid(file: Any, series: int, where: str) -> dict[str, Any]:
-    """Give voxel size, units and channel names, by the names that `Stored` has for them.
+def declared(file: Any, series: int, where: str) -> Declared:
+    """Give what the metadata of a series declare.
 
     Parameters
     ----------
@@ -60,35 +88,45 @@ def stored_grid(file: Any, series: int, where: str) -> dict[str, Any]:
     SourceError
         The metadata are corrupt.
     """
-    axes = [axis for axis in stored_axes(file.series[series].axes) or () if axis in _SPACE]
     try:
         if file.is_ome:
-            return _ome_grid(file.ome_metadata, series, len(file.series), axes)
+            return _ome(file.ome_metadata, series, len(file.series))
         if file.is_imagej:
-            return _imagej_grid(file, axes)
+            return _imagej(file)
     except (ET.ParseError, ConfigError, ValueError, ZeroDivisionError) as error:
         raise SourceError("the metadata of the TIFF are corrupt", got=error, where=where) from error
-    return {}
+    return Declared()
 
 
-def _ome_grid(text: str, series: int, count: int, axes: list[str]) -> dict[str, Any]:
-    images = list(_elements(ET.fromstring(text), "Image"))  # noqa: S314  # expat itself stops entities that explode
+def _ome(text: str, series: int, count: int) -> Declared:
+    root = _parsed(text)
+    images = list(_elements(root, "Image"))
     if len(images) != count:
-        return {}  # which of them the series is cannot be told
+        return Declared()  # which of them the series is cannot be told
     pixels = next(_elements(images[series], "Pixels"))
     names = [channel.get("Name") for channel in _elements(pixels, "Channel")]
-    sizes: list[Exact] = []
-    units: list[str | None] = []
-    for axis in axes:
+    sizes: dict[str, Exact] = {}
+    units: dict[str, str | None] = {}
+    for axis in "zyx":
         size = pixels.get(f"PhysicalSize{axis.upper()}")
-        sizes.append(1 if size is None else exact(Fraction(size)))
-        unit = pixels.get(f"PhysicalSize{axis.upper()}Unit", _MICROMETER)
-        units.append(None if size is None or unit in _NO_LENGTH else unit)
-    return {
-        "voxel_size": Coordinate(sizes),
-        "units": tuple(units),
-        "channels": tuple(map(str, names)) if None not in names else None,
-    }
+        if size is not None:
+            sizes[axis] = exact(Fraction(size))
+            unit = pixels.get(f"PhysicalSize{axis.upper()}Unit", _MICROMETER)
+            units[axis] = None if unit in _NO_LENGTH else unit
+    named = bool(names) and None not in names
+    annotation = annotation_in(root)
+    described = {*sizes, *("c" if named else ""), *("t" if pixels.get("TimeIncrement") else "")}
+    return Declared(
+        sizes=sizes,
+        units=units,
+        channels=tuple(map(str, names)) if named else None,
+        described=frozenset(described) | annotated_axes(annotation),
+        annotation=annotation,
+    )
+
+
+def _parsed(text: str) -> ET.Element:
+    return ET.fromstring(text)  # noqa: S314  # expat itself stops entities that explode
 
 
 def _elements(parent: ET.Element, name: str) -> Iterator[ET.Element]:
@@ -96,14 +134,46 @@ def _elements(parent: ET.Element, name: str) -> Iterator[ET.Element]:
     return (child for child in parent if child.tag.rpartition("}")[2] == name)
 
 
-def _imagej_grid(file: Any, axes: list[str]) -> dict[str, Any]:
+def other_files(file: Any, where: str) -> list[str]:
+    """Give the names of the files that an OME-TIFF says its planes are in.
+
+    Raises
+    ------
+    SourceError
+        One is outside of the file's folder, or the metadata are corrupt.
+    """
+    if not file.is_ome:
+        return []
+    try:
+        root = _parsed(file.ome_metadata)
+    except ET.ParseError as error:
+        raise SourceError("the metadata of the TIFF are corrupt", got=error, where=where) from error
+    own = (None, root.get("UUID"))  # planes that are in this file, which may have been renamed
+    planes = (element for element in root.iter() if element.tag.rpartition("}")[2] == "UUID")
+    names = sorted({plane.get("FileName", "") for plane in planes if plane.text not in own} - {""})
+    for name in names:
+        path = posixpath.normpath(name.replace("\\", "/"))
+        if path.startswith(("/", "../")) or path == ".." or ":" in path:
+            raise SourceError(
+                "the OME metadata name a file outside of the folder",
+                got=name,
+                where=where,
+                hint="planes are read from files beside this one only",
+            )
+    return names
+
+
+def _imagej(file: Any) -> Declared:
     metadata = file.imagej_metadata or {}
     tags = file.pages[0].tags
     unit = str(metadata.get("unit", "")).encode("latin-1", "ignore").decode("unicode_escape")
     if unit in _NO_LENGTH:
-        return {}
-    sizes: dict[str, Exact] = {"z": exact(metadata.get("spacing", 1))}
+        return Declared()
+    sizes: dict[str, Exact] = {}
+    if "spacing" in metadata or metadata.get("slices", 1) > 1:
+        sizes["z"] = exact(metadata.get("spacing", 1))  # ImageJ leaves out a spacing of 1
     for axis, tag in (("y", "YResolution"), ("x", "XResolution")):
         voxels, length = tags[tag].value if tag in tags else (1, 1)
         sizes[axis] = exact(Fraction(length, voxels))
-    return {"voxel_size": Coordinate([sizes[a] for a in axes]), "units": (unit,) * len(axes)}
+    described = frozenset("z" if "spacing" in metadata else "")
+    return Declared(sizes=sizes, units=dict.fromkeys(sizes, unit), described=described)

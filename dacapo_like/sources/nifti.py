@@ -6,11 +6,11 @@ its box costs and not what the volume does.
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import zlib
 from collections.abc import Sequence
-from operator import mul
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from dacapo_like.core import Reader, about
 from dacapo_like.errors import ReadError, SourceError
 from dacapo_like.geometry import Box, Coordinate, Exact, exact
 from dacapo_like.registry import register
+from dacapo_like.sources._indexed_gzip import indexed_stream
+from dacapo_like.sources._runs import fill
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, axis_name, lay_out
 from dacapo_like.spec import Directions, is_leading_axis
 
@@ -35,11 +37,13 @@ _DIMENSIONS = (
 )  # of NIfTI, the slowest first: 5 vector, 4 time, 3, 2, 1 space
 _UNITS = {1: "m", 2: "mm", 3: "um"}
 _INTENT_LABEL = 1002
+_LABELS_ECODE = (
+    1  # of extensions that nobody has registered: ZarrNii keeps the names of channels in one
+)
 _SAME_SIZE = 1e-5  # pixdim and affine are both float32, the affine often a product of rotations
 _ROUNDING = 1e-7  # of a float32 beside 1
 _DOUBLE_ROUNDING = 1e-14  # of some operations on float64
-_PAGE = 4096  # bytes: skipping less than a page saves no input, only costs a call
-_LONGEST_RUN = 2**22  # bytes
+_TAIL = 2**22  # bytes
 _SLAB = 2**20  # bytes
 
 
@@ -56,8 +60,13 @@ class NiftiArrayConfig(StoredArrayConfig):
     Voxels keep their stored type. Where the header scales them they are float32 if 8- or 16-bit integers stay distinct in
     it, else float64.
 
+    Names of channels are read from the header extension in which ZarrNii, and this package, write them; the fourth dimension of
+    an image that has them is ``c``. The time of length 1 that an image of vectors has to have is left out, unless `axes` names
+    it.
+
     A ``.nii.gz`` is one compressed stream: every read decompresses it up to the end of its box, and one that reaches the
-    last voxel verifies its checksum. Where many boxes are to be read, decompress the file first, or materialize it.
+    last voxel verifies its checksum. Where many boxes are to be read, install the extra ``nifti``: what was decompressed once is
+    then read again from near the box. Or decompress the file first, or materialize it.
 
     Examples
     --------
@@ -96,7 +105,12 @@ class NiftiArrayConfig(StoredArrayConfig):
         if not shape or min(shape) < 1:
             raise SourceError("an image without voxels", got=proxy.shape, where=self.file_name)
         _check_length(proxy, self.file_name)
-        axes = _axes(self.axes, shape, self.file_name)
+        channels = _channel_labels(header)
+        if _has_forced_time(shape, self.axes):
+            shape = (shape[0], *shape[2:])
+        axes = _axes(
+            self.axes or _channel_axes(proxy.shape[::-1], shape, channels), shape, self.file_name
+        )
         dims = sum(not is_leading_axis(axis) for axis in axes)
         grid = _grid(image.affine, header.get_zooms(), dims, self.file_name)
         dtype = _scaled_dtype(proxy.dtype, proxy.slope, proxy.inter)
@@ -104,16 +118,17 @@ class NiftiArrayConfig(StoredArrayConfig):
         stored = Stored(
             shape=shape,
             dtype=dtype,
-            chunk_shape=_chunk_shape(proxy, dims),
+            chunk_shape=_chunk_shape(proxy, shape, dims),
             axes=axes,
             voxel_size=grid.voxel_size,
             offset=grid.offset(self.voxel_size),
             units=(_UNITS.get(int(header["xyzt_units"]) % 8),) * dims,
+            channels=_fitting(channels, axes, shape),
             kind="labels" if labels else None,
             directions=grid.directions,
             attrs={"nifti": _remembered(image)},
         )
-        return _NiftiReader(lay_out(stored, self, self.file_name), proxy)
+        return _NiftiReader(lay_out(stored, self, self.file_name), proxy, shape)
 
 
 def _load(file_name: str) -> Any:
@@ -223,6 +238,42 @@ def _axes(given: Sequence[str] | None, shape: Sequence[int], where: str) -> tupl
     return axes
 
 
+def _has_forced_time(shape: Sequence[int], given: Sequence[str] | None) -> bool:
+    """Whether an image has a time only because the format wants one before its fifth dimension."""
+    return len(shape) == 5 and shape[1] == 1 and (given is None or len(given) == 4)
+
+
+def _channel_axes(
+    stored: Sequence[int], shape: Sequence[int], channels: Sequence[str]
+) -> tuple[str, ...] | None:
+    """Name the axes where the fourth is one of channels: a vector's, or that of an image whose header names them."""
+    is_vector = len(shape) < len(stored)
+    is_labelled = len(shape) == 4 and len(channels) == shape[0]
+    return ("c", "z", "y", "x") if is_vector or is_labelled else None
+
+
+def _channel_labels(header: Any) -> tuple[str, ...]:
+    """Read the names of channels that ZarrNii keeps in an extension, as JSON; none where there is no such extension."""
+    for extension in header.extensions:
+        if extension.get_code() != _LABELS_ECODE:
+            continue
+        try:
+            content = json.loads(extension.get_content().rstrip(b"\0"))
+        except ValueError:  # not JSON: that of somebody else, for the code is anybody's
+            continue
+        labels = content.get("channel_labels") if isinstance(content, dict) else None
+        if isinstance(labels, list) and all(isinstance(label, str) for label in labels):
+            return tuple(labels)
+    return ()
+
+
+def _fitting(
+    labels: tuple[str, ...], axes: Sequence[str], shape: Sequence[int]
+) -> tuple[str, ...] | None:
+    fits = "c" in axes and shape[axes.index("c")] == len(labels)
+    return labels if fits else None
+
+
 @attrs.frozen
 class _Grid:
     """Where the voxels lie, per spatial axis of the array, components in the order of these axes."""
@@ -324,11 +375,10 @@ def _scales(slope: float, inter: float) -> bool:
     return (slope, inter) != (1, 0)
 
 
-def _chunk_shape(proxy: Any, dims: int) -> tuple[int, ...]:
+def _chunk_shape(proxy: Any, shape: tuple[int, ...], dims: int) -> tuple[int, ...]:
     """Give what is best read at once: about a megabyte that lies together, or the whole of a compressed stream."""
-    shape = proxy.shape[::-1]
     if _is_compressed(proxy.file_like):
-        return tuple(shape)
+        return shape
     left = _SLAB // proxy.dtype.itemsize
     chunk: list[int] = []
     for n in reversed(shape[len(shape) - dims :]):
@@ -355,26 +405,29 @@ def _remembered(image: Any) -> dict[str, Any]:
 
 
 class _NiftiReader(Reader):
-    """Opens the file for every read and keeps nothing: threads and forked processes do not meet."""
+    """Opens the file for every read, so that threads and forked processes do not meet; an index of a stream is kept."""
 
-    def __init__(self, layout: Layout, proxy: Any) -> None:
+    def __init__(self, layout: Layout, proxy: Any, shape: tuple[int, ...]) -> None:
         self.spec = layout.spec
         self._layout = layout
         self._file_name: str = proxy.file_like
         self._start: int = proxy.offset
-        self._shape: tuple[int, ...] = proxy.shape[::-1]
+        self._shape = shape
         self._stored: np.dtype[Any] = proxy.dtype
         self._slope, self._inter = float(proxy.slope), float(proxy.inter)
+        length = self._start + math.prod(shape) * self._stored.itemsize
+        self._stream = indexed_stream(self._file_name, length)
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read a box; of a compressed file, all that lies before it is decompressed."""
+        """Read a box; of a compressed file without an index, all that lies before it is decompressed."""
         from nibabel.openers import ImageOpener  # heavy
 
         target = np.empty(box.shape, self.spec.dtype) if out is None else out
         if not target.size:
             return target
         try:
-            with ImageOpener(self._file_name) as file:
+            opener = ImageOpener(self._file_name) if self._stream is None else self._stream.opened()
+            with opener as file:
                 for stored, place in self._layout.parts(box):
                     self._fill(target[place], file, stored)
         except (OSError, EOFError, zlib.error) as error:
@@ -387,22 +440,9 @@ class _NiftiReader(Reader):
         return target
 
     def _fill(self, target: NDArray[Any], file: Any, box: Box) -> None:
-        """Read the runs of bytes that hold a box of the stored array."""
-        strides = _strides(self._shape, self._stored.itemsize)
-        axis, length = _run(strides, box.shape, self._stored.itemsize)
-        buffer = np.empty(length, np.uint8)
-        run: NDArray[Any] = np.ndarray(
-            box.shape[axis:], self._stored, buffer, strides=strides[axis:]
-        )
-        start = self._start + sum(map(mul, box.offset, strides))
-        for index in np.ndindex(box.shape[:axis]):
-            file.seek(start + sum(map(mul, index, strides)))
-            found = file.readinto(buffer)
-            if found != length:
-                raise EOFError(f"the file ends {length - found} bytes too early")
-            target[index] = self._scale(run)
+        fill(target, file, self._start, self._shape, self._stored, box, self._scale)
         if box.end == self._shape and _is_compressed(self._file_name):
-            while file.read(_LONGEST_RUN):  # to the end, where the checksum is
+            while file.read(_TAIL):  # to the end, where the checksum is
                 pass
 
     def _scale(self, run: NDArray[Any]) -> NDArray[Any]:
@@ -411,36 +451,3 @@ class _NiftiReader(Reader):
         scaled: NDArray[Any] = np.multiply(run, self._slope, dtype=np.float64)
         scaled += self._inter
         return scaled
-
-
-def _strides(shape: Sequence[int], itemsize: int) -> tuple[int, ...]:
-    """Give the bytes from one index to the next along each axis, the last axis being the fastest.
-
-    Examples
-    --------
-    >>> _strides((5, 4, 3), 2)
-    (24, 6, 2)
-    """
-    return tuple(itemsize * math.prod(shape[axis + 1 :]) for axis in range(len(shape)))
-
-
-def _run(strides: Sequence[int], box_shape: Sequence[int], itemsize: int) -> tuple[int, int]:
-    """Choose what one call reads: the axes from which on, and the bytes from their first voxel to their last.
-
-    Runs grow over gaps of less than a page, but not without bound.
-
-    Examples
-    --------
-    A few columns of a small plane come with the rows around them, of a large one row by row.
-
-    >>> _run(_strides((9, 100, 100), 2), (9, 50, 10), 2), _run(_strides((9, 9, 9000), 2), (9, 9, 10), 2)
-    ((1, 9820), (2, 20))
-    """
-    axis = len(box_shape) - 1
-    length = (box_shape[axis] - 1) * strides[axis] + itemsize
-    while axis:
-        longer = (box_shape[axis - 1] - 1) * strides[axis - 1] + length
-        if strides[axis - 1] - length > _PAGE or longer > _LONGEST_RUN:
-            break
-        axis, length = axis - 1, longer
-    return axis, length

@@ -1,15 +1,15 @@
-"""TIFF: one series of a file, OME-TIFF and ImageJ hyperstacks among them; a read decodes only the tiles that it touches."""
+"""TIFF: one series of a file, OME-TIFF and ImageJ hyperstacks among them, or of every file of a stack.
+
+A read opens only the files that it touches, and decodes only their tiles.
+"""
 
 from __future__ import annotations
 
-import logging
 import os
-import struct
 import threading
-import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from fractions import Fraction
 from typing import Any
 
 import attrs
@@ -17,130 +17,229 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Reader, about
-from dacapo_like.errors import MissingExtraError, ReadError, SourceError, did_you_mean
-from dacapo_like.geometry import Box
+from dacapo_like.errors import ConfigError, ReadError, SourceError
+from dacapo_like.geometry import Box, Coordinate, Exact, exact, format_numbers
 from dacapo_like.registry import register
-from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, lay_out
+from dacapo_like.sources import _tiff_stack as stacks
+from dacapo_like.sources._ome_annotation import with_annotation
+from dacapo_like.sources._tiff_file import Pixels, Series, open_series
+from dacapo_like.sources._tiff_metadata import stored_axes
+from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, axis_name, lay_out
+from dacapo_like.spec import is_leading_axis
+
+Files = tuple[str | tuple[str, ...], ...]
+
+_OPEN_FILES = 32
+
+
+def _as_files(files: Iterable[Any] | None) -> Files | None:
+    if files is None:
+        return None
+    return tuple(
+        tuple(map(os.fspath, item)) if isinstance(item, (list, tuple)) else os.fspath(item)
+        for item in files
+    )
 
 
 @register("tiff")
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class TiffArrayConfig(StoredArrayConfig):
-    """A series of a TIFF file: the pages that are one image.
+    """A series of a TIFF file, which is the pages that are one image, or a stack of such files.
 
     The metadata of OME-TIFF and ImageJ say what its axes and its voxel size are; what they do not say, the config does.
+    Exactly one of `file_name`, `pattern` and `files` is given. The axes of a stack are those along which its files lie,
+    then those of each file; `axes` names them all, with a `pattern` in any order.
 
     Examples
     --------
     >>> TiffArrayConfig(file_name="stack.tif", voxel_size=(2, 0.5, 0.5), units="um").voxel_size
     Coordinate(2, 0.5, 0.5)
+    >>> TiffArrayConfig(pattern="scan/z{z:04d}_c{c}.tif", axes=("c", "z", "y", "x")).describe()
+    'tiff'
     """
 
+    file_name: str = attrs.field(
+        default="", converter=os.fspath, metadata=about("The file, where it is one.", path=True)
+    )
+    pattern: str | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(os.fspath),
+        metadata=about(
+            "Names of the files of a stack, with the fields z, c and t, as in `z{z:04d}_c{c}.tif`.",
+            path=True,
+        ),
+    )
+    files: Files | None = attrs.field(
+        default=None,
+        converter=_as_files,
+        metadata=about(
+            "Names of the files of a stack: a list, or a list of lists; `axes` names the nesting first.",
+            path=True,
+        ),
+    )
     series: int = attrs.field(
         default=0, metadata=about("Which series, counted from 0, as tifffile finds them.")
     )
+    level: int | None = attrs.field(
+        default=None, metadata=about("Level of a pyramid, 0 the finest; by default 0.")
+    )
+    voxel_size: Coordinate | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(Coordinate),
+        metadata=about(
+            "Of a pyramid without `level`, whose file says its size, chooses the level that has it; "
+            "else replaces what the file says."
+        ),
+    )
+
+    def __attrs_post_init__(self) -> None:
+        given = [key for key in ("file_name", "pattern", "files") if getattr(self, key)]
+        if len(given) != 1:
+            raise ConfigError(
+                "a TIFF is one file or one stack",
+                got=" and ".join(given) or "neither",
+                expected="one of `file_name`, `pattern` and `files`",
+            )
+        if self.pattern is not None:
+            stacks.fields_of(self.pattern)
+        if self.files is not None:
+            stacks.check_nesting(self.files)
 
     def open(self) -> Reader:
-        """Read the headers.
+        """Read the headers: of a stack, those of its first file; the others have to agree when they are read.
 
         Raises
         ------
         SourceError
-            The file is not there or no TIFF, has no such series, or its axes are not known.
+            A file is not there or no TIFF, has no such series or level, or its axes are not known.
         MissingExtraError
             Its compression needs the package imagecodecs.
         """
-        from dacapo_like.sources._tiff_metadata import stored_axes, stored_grid  # parses XML
-
-        where = self.file_name
-        with _reported(where), _open_file(where) as file:
-            series = _series(file, self.series, where)
-            _check_codec(series, where)
-            pixels = _Pixels(series, where)
-            stored = Stored(
-                shape=series.shape,
-                dtype=np.dtype(series.dtype),
-                chunk_shape=pixels.array.chunks,
-                axes=stored_axes(series.axes),
-                **stored_grid(file, self.series, where),
-            )
-        return _TiffReader(lay_out(_fitting(stored), self, where), pixels, self)
-
-    def pixels(self) -> _Pixels:
-        """Open the voxels, in another process than the one that read the headers."""
-        with _open_file(self.file_name) as file:
-            return _Pixels(_series(file, self.series, self.file_name), self.file_name)
-
-
-def _open_file(file_name: str) -> Any:
-    import tifffile  # heavy
-
-    try:
-        return tifffile.TiffFile(file_name)
-    except FileNotFoundError as error:
-        folder = Path(file_name).parent
-        names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
-        raise SourceError(
-            "file does not exist",
-            where=file_name,
-            hint=did_you_mean(Path(file_name).name, names),
-            key=("file_name",),
-        ) from error
-    except (OSError, ValueError, struct.error, tifffile.TiffFileError) as error:
-        raise SourceError(
-            "not a TIFF file", got=error, where=file_name, key=("file_name",)
-        ) from error
-
-
-@contextmanager
-def _reported(where: str) -> Iterator[None]:
-    """Raise what tifffile only logs: without it, a file that was cut off opens as a shorter one."""
-    said: list[str] = []
-    thread = threading.get_ident()
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            if record.thread == thread:
-                said.append(record.getMessage())
-
-    listener, logger = Listener(logging.ERROR), logging.getLogger("tifffile")
-    logger.addHandler(listener)
-    try:
-        yield
-    finally:
-        logger.removeHandler(listener)
-    if said:
-        raise SourceError("the TIFF is corrupt", got="; ".join(said), where=where)
-
-
-def _series(file: Any, index: int, where: str) -> Any:
-    count = len(file.series)
-    if not 0 <= index < count:
-        raise SourceError(
-            "no such series",
-            got=index,
-            expected=f"0 to {count - 1}" if count else "a file with images",
-            where=where,
-            key=("series",),
+        stack, own = self._stack()
+        where = str(stack.files.flat[0])
+        with open_series(where, self.series, own) as series:
+            axes = _axes(stack, own, series, where)
+            letters = (*(stack.axes or ()), *series.letters.lower())
+            grids = [_grid(series, level, axes, letters) for level in range(_depth(series))]
+            level = self._level([grid[0] for grid in grids], where)
+            pixels = series.pixels(level)
+        voxel_size, units = grids[level]
+        stored = Stored(
+            shape=stack.files.shape + pixels.shape,
+            dtype=pixels.dtype,
+            chunk_shape=(1,) * stack.files.ndim + pixels.chunk_shape,
+            axes=axes,
+            voxel_size=voxel_size,
+            units=units,
+            channels=series.declared.channels,
         )
-    return file.series[index]
+        stored = with_annotation(stored, series.declared.annotation, where)
+        as_stored: dict[str, Any] = {} if self.axes is None else {"axes": axes}
+        files = _Files(self.series, level, own, pixels, where)
+        return _TiffReader(
+            lay_out(_fitting(stored), attrs.evolve(self, **as_stored), where), stack, files
+        )
+
+    def _stack(self) -> tuple[stacks.Stack, tuple[str, ...] | None]:
+        """Find the files, and what the config calls the axes of each."""
+        names = None if self.axes is None else tuple(map(axis_name, self.axes))
+        if self.files is not None:
+            stack = stacks.nested(self.files)
+            if names is None or len(names) <= stack.files.ndim:
+                raise SourceError(
+                    "nobody says what the nesting of `files` is",
+                    got="no axes" if names is None else " ".join(names),
+                    expected="`axes` with the nesting first, for example [c, z, y, x]",
+                    key=("axes",),
+                )
+            rank = stack.files.ndim
+            return attrs.evolve(stack, axes=names[:rank]), names[rank:]
+        stack = (
+            stacks.one(self.file_name) if self.pattern is None else stacks.matching(self.pattern)
+        )
+        if names is None:
+            return stack, None
+        missing = set(stack.axes or ()) - set(names)
+        if missing:
+            raise SourceError(
+                "axes leave out a field of the pattern",
+                got=" ".join(names),
+                expected=f"{', '.join(sorted(missing))} among them",
+                where=self.pattern,
+                key=("axes",),
+            )
+        own = tuple(name for name in names if name not in (stack.axes or ()))
+        return stack.ordered(names), own
+
+    def _level(self, sizes: Sequence[Coordinate | None], where: str) -> int:
+        """Choose the level, as it is said or by its voxel size."""
+        if self.level is not None:
+            if not 0 <= self.level < len(sizes):
+                raise SourceError(
+                    "no such level",
+                    got=self.level,
+                    expected=f"0 to {len(sizes) - 1}",
+                    where=where,
+                    hint=f"the series has {len(sizes)} level{'s' * (len(sizes) > 1)}",
+                    key=("level",),
+                )
+            return self.level
+        if self.voxel_size is None or len(sizes) == 1 or sizes[0] is None:
+            return 0
+        if self.voxel_size not in sizes:
+            raise SourceError(
+                "no level has this voxel size",
+                got=format_numbers(self.voxel_size),
+                expected=f"one of {', '.join(format_numbers(size) for size in sizes if size)}",
+                where=where,
+                hint="give `level` too, to override the voxel size of that level",
+                key=("voxel_size",),
+            )
+        return sizes.index(self.voxel_size)
 
 
-def _check_codec(series: Any, where: str) -> None:
-    """Find out now whether the voxels can be decoded."""
-    import tifffile  # heavy
+def _depth(series: Series) -> int:
+    return len(series.level_shapes)
 
-    page = series.keyframe
-    try:
-        tifffile.TIFF.DECOMPRESSORS[page.compression]
-        tifffile.TIFF.UNPREDICTORS[page.predictor]
-    except KeyError as error:
-        raise MissingExtraError(
-            "the compression of the TIFF needs imagecodecs",
-            got=error.args[0],
+
+def _axes(
+    stack: stacks.Stack, own: tuple[str, ...] | None, series: Series, where: str
+) -> tuple[str, ...] | None:
+    """Name the axes of the stack, then those of each file; ``None`` where a single file does not say."""
+    inner = stored_axes(series.letters) if own is None else own
+    outer = stack.axes or ()
+    if own is None and outer and (inner is None or set(inner) & set(outer)):
+        raise SourceError(
+            "it is not clear what the axes of the files of the stack are",
+            got=f"{series.letters} in each file, {' '.join(outer)} in their names",
+            expected="names for all axes",
             where=where,
-            hint="pip install 'dacapo_like[tiff]'",
-        ) from error
+            hint="give `axes` in the config, for example [z, c, y, x]",
+            key=("axes",),
+        )
+    return None if inner is None else outer + inner
+
+
+def _grid(
+    series: Series, level: int, axes: Sequence[str] | None, letters: Sequence[str]
+) -> tuple[Coordinate | None, tuple[str | None, ...] | None]:
+    """Give voxel size and units of a level: those of the finest, as many times larger as its voxels are fewer."""
+    said = series.declared
+    outer = len(letters) - len(series.letters)
+    names = letters if axes is None else axes
+    if not said.sizes or len(names) != len(letters):  # which `lay_out` refuses
+        return None, None
+    spatial = [i for i, name in enumerate(names) if not is_leading_axis(name)]
+
+    def size(i: int) -> Exact:
+        finest = said.sizes.get(letters[i], 1)
+        if i < outer:
+            return finest
+        full, coarse = (series.level_shapes[n][i - outer] for n in (0, level))
+        return exact(Fraction(finest) * Fraction(full, coarse))
+
+    units = tuple(said.units.get(letters[i]) for i in spatial)
+    return Coordinate(map(size, spatial)), units
 
 
 def _fitting(stored: Stored) -> Stored:
@@ -151,46 +250,70 @@ def _fitting(stored: Stored) -> Stored:
     return stored if fits else attrs.evolve(stored, channels=None)
 
 
-class _Pixels:
-    """The voxels of a series, as a Zarr array that tifffile decodes; the file is open from the first read on."""
+class _Files:
+    """The voxels of some files of a stack, the last ones that were read; each has to be like the first."""
 
-    def __init__(self, series: Any, where: str) -> None:
-        import zarr  # heavy
+    def __init__(
+        self, series: int, level: int, own: tuple[str, ...] | None, first: Pixels, where: str
+    ) -> None:
+        self._of = (series, level, own)
+        self._like = (first.shape, first.dtype)
+        self._first = where
+        self._open: OrderedDict[str, Pixels] = OrderedDict({where: first})
+        self._lock = threading.Lock()
+        self._pid = os.getpid()
 
-        try:
-            store = series.aszarr(level=0)
-        except (ValueError, NotImplementedError) as error:
-            raise SourceError(
-                "the pages of the TIFF are not one array", got=error, where=where
-            ) from error
-        weakref.finalize(self, store.close)
-        self.array = zarr.open_array(store, mode="r")
-        self.pid = os.getpid()
+    def pixels(self, where: str) -> Pixels:
+        """Give the voxels of a file; one that was left out closes when nobody reads it any more."""
+        if self._pid != os.getpid():  # files from before a fork are shared with the parent
+            self._open, self._lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
+        with self._lock:
+            if where in self._open:
+                self._open.move_to_end(where)
+                return self._open[where]
+        pixels = self._opened(where)
+        with self._lock:
+            self._open[where] = pixels
+            while len(self._open) > _OPEN_FILES:
+                self._open.popitem(last=False)
+        return pixels
+
+    def _opened(self, where: str) -> Pixels:
+        index, level, own = self._of
+        with open_series(where, index, own) as series:
+            shape, dtype = self._like
+            if level >= _depth(series):
+                found = f"{_depth(series)} levels"
+            else:
+                pixels = series.pixels(level)
+                if (pixels.shape, pixels.dtype) == self._like:
+                    return pixels
+                found = f"{pixels.dtype} {pixels.shape}"
+        raise ReadError(
+            "a file of the stack is not like the first",
+            got=found,
+            expected=f"{dtype} {shape}, as in {self._first}",
+            where=where,
+        )
 
 
 class _TiffReader(Reader):
-    def __init__(self, layout: Layout, pixels: _Pixels, config: TiffArrayConfig) -> None:
+    def __init__(self, layout: Layout, stack: stacks.Stack, files: _Files) -> None:
         self.spec = layout.spec
         self._layout = layout
-        self._pixels = pixels
-        self._config = config
+        self._stack = stack
+        self._files = files
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        if self._pixels.pid != os.getpid():  # a file from before a fork is shared with the parent
-            self._pixels = self._config.pixels()
-        array = self._pixels.array
-
         def start(stored: Box) -> Callable[[], NDArray[Any]]:
-            return lambda: self._read(array, stored)
+            return lambda: self._read(stored)
 
         return self._layout.start(box, start, out)()
 
-    def _read(self, array: Any, box: Box) -> NDArray[Any]:
-        try:
-            return np.asarray(array[box.slices])
-        except Exception as error:  # codecs come from many libraries and raise whatever those raise
-            raise ReadError(
-                "voxels cannot be read",
-                got=error,
-                where=f"{self._config.file_name}, voxels {box.offset} to {box.end}",
-            ) from error
+    def _read(self, box: Box) -> NDArray[Any]:
+        if not self._stack.files.ndim:
+            return self._files.pixels(self._stack.files.item()).read(box)
+        block = np.empty(box.shape, self.spec.dtype)
+        for name, inside, place in self._stack.parts(box):
+            block[place] = self._files.pixels(name).read(inside)
+        return block

@@ -114,6 +114,34 @@ def test_a_file_far_larger_than_what_is_read(tmp_path):
     assert np.argwhere(block).tolist() == [[10, i, 7] for i in range(10, 20)]
 
 
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("shape", [(200, 1024, 1024), (1, 15000, 15000)], ids=["pages", "a page"])
+def test_a_read_of_what_is_not_compressed_costs_its_box(tmp_path, shape):
+    def count():
+        lines = Path("/proc/self/io").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("rchar:")).split()[1])
+
+    path = tmp_path / "a.tif"
+    tifffile.memmap(path, shape=shape, dtype="uint8", bigtiff=True).flush()  # sparse
+    array = opened(path)
+    before = count()
+    array.read_box(Box((0, 500, 500), (min(shape[0], 32), 32, 32)))
+    assert count() - before < 2_000_000
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_a_file_that_shrinks_behind_an_array_is_found_at_read(tmp_path, order):
+    voxels = sample_voxels((5, 40, 50), "uint16")
+    path = write(tmp_path / "a.tif", voxels, byteorder=order)
+    array = opened(path)
+    np.testing.assert_array_equal(array[1:3, 5:, :7], voxels[1:3, 5:, :7])
+    path.write_bytes(path.read_bytes()[:-3000])
+    np.testing.assert_array_equal(array[0], voxels[0])
+    with pytest.raises(ReadError, match="too early") as error:
+        array.read()
+    assert error.value.where.startswith(f"{path}, voxels")
+
+
 def test_a_series_is_chosen(tmp_path):
     one, two = sample_voxels((6, 7), "uint8"), sample_voxels((3, 8, 9), "uint16")
     with tifffile.TiffWriter(tmp_path / "a.ome.tif") as file:
@@ -296,7 +324,7 @@ def test_files_close_with_their_arrays(tmp_path):
         links = (item for item in Path("/proc/self/fd").iterdir() if item.is_symlink())
         return sum(item.readlink() == path for item in links)
 
-    path = write(tmp_path / "a.tif", sample_voxels((5, 6), "uint8"))
+    path = write(tmp_path / "a.tif", sample_voxels((5, 6), "uint8"), compression="zlib")
     array = opened(path)
     assert handles() == 0
     array.read()
