@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 for _package in ("dacapo_like.sources", "dacapo_like.operators"):
     discover(_package)
+importlib.import_module("dacapo_like.saving")  # adds the methods of arrays that write
 globals().update({config.__name__: config for config in array_types().values()})
 
 _ON_FIRST_USE = {  # what reads documents imports yaml and cattrs, which arrays made in Python do not need

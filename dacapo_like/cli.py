@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from dacapo_like.experiment import Experiment
 
 _DOCUMENT = click.Path(path_type=Path)
+_OF_THE_COMMAND = frozenset({"overwrite", "progress"})
 
 
 class _Commands(click.Group):
@@ -101,25 +102,45 @@ def list_arrays(path: Path) -> None:
 @click.argument("path", type=_DOCUMENT)
 @click.argument("name", nargs=-1)
 @click.argument("out", type=_DOCUMENT)
-@click.option("--overwrite", is_flag=True, help="Replace a Zarr that is there already.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace what is there already, if of the same format."
+)
 @click.option("--chunks", help="Voxels per chunk along every axis, for example 1,64,64,64.")
+@click.option(
+    "--option",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Of the format, VALUE as in YAML; may be given many times.",
+)
 def materialize(
-    path: Path, name: tuple[str, ...], out: Path, chunks: str | None, *, overwrite: bool
+    path: Path,
+    name: tuple[str, ...],
+    out: Path,
+    chunks: str | None,
+    settings: tuple[str, ...],
+    *,
+    overwrite: bool,
 ) -> None:
-    """Write an array of a document as OME-Zarr 0.5: PATH [NAME] OUT."""
+    """Write an array of a document in the format that OUT's suffix names: PATH [NAME] OUT."""
     from dacapo_like.materialize import materialize as write
 
     if len(name) > 1:
         raise click.UsageError(f"expected PATH [NAME] OUT, got {len(name) + 2} arguments")
+    options = _settings(settings)
+    if chunks is not None:
+        if "chunks" in options:
+            raise click.BadParameter("'chunks' is given elsewhere")
+        options["chunks"] = _numbers(chunks)
     array = _open(path, name[0] if name else None)
     with _progress_bar() as progress:
         task = progress.add_task(f"{array.describe()} -> {out}", total=None)
         write(
             array,
             out,
-            chunks=_numbers(chunks),
             overwrite=overwrite,
             progress=lambda done, total: progress.update(task, completed=done, total=total),
+            **options,
         )
     click.echo(f"wrote {out}: {array.dtype.name} {array.shape}")
 
@@ -187,9 +208,22 @@ def _open(path: Path, name: str | None) -> Array:
     return open_array(path, name)
 
 
-def _numbers(text: str | None) -> tuple[int, ...] | None:
-    if text is None:
-        return None
+def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
+    """Read KEY=VALUE."""
+    from dacapo_like.config.document import parse_document
+
+    settings: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not (equals and key.isidentifier()):
+            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
+        if key in settings or key in _OF_THE_COMMAND:
+            raise click.BadParameter(f"{key!r} is given elsewhere")
+        settings[key] = parse_document(value).data
+    return settings
+
+
+def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:

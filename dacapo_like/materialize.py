@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from dacapo_like.config.loading import dump
 from dacapo_like.core import Array, tree_nodes
 from dacapo_like.errors import ConfigError, did_you_mean
-from dacapo_like.geometry import Box, blocks_of
+from dacapo_like.geometry import Box
 from dacapo_like.registry import discover
 from dacapo_like.writers.base import Writer, writer_of
+from dacapo_like.writers.tiff_stack import TiffStackWriter, is_pattern
 
 Progress = Callable[[int, int], None]
 
@@ -43,7 +44,7 @@ def materialize(
     progress: Progress | None = None,
     **options: Any,
 ) -> Path:
-    """Write an array to a file, or as OME-Zarr to a folder; the suffix says in which format.
+    """Write an array to a file or folder; the suffix says in which format.
 
     The target appears when it is complete: until then the voxels stand beside it.
 
@@ -52,13 +53,13 @@ def materialize(
     array : Array
         To be written.
     path : path
-        Of what is to be made.
+        Of what is to be made. A pattern such as ``out/z{z:04d}.tif`` makes a folder of single pages.
     overwrite : bool
         Replace what is there already, if it is of the same format; by default that is an error.
     progress : callable, optional
         Called with (blocks done, blocks in all) after every block.
     **options
-        Of the format, such as ``chunks`` of Zarr: see its writer.
+        Of the format, such as ``chunks`` of OME-Zarr and HDF5: see its writer.
 
     Returns
     -------
@@ -89,14 +90,14 @@ def materialize(
             if progress:
                 progress(next(finished), total)
 
-        boxes = blocks_of(array.shape, writer.block_shape)
-        (_write_in_order if writer.in_order else _write)(array, writer, boxes, pool, note)
+        write = _write_in_order if writer.in_order else _write
+        write(array, writer, writer.boxes(), pool, note)
     return Path(path)
 
 
 def _open_writer(array: Array, path: str | Path, **options: Any) -> Writer:
     discover("dacapo_like.writers")
-    writer = writer_of(path)
+    writer = TiffStackWriter if is_pattern(path) else writer_of(path)
     known = {name for kind in writer.__mro__ for name in signature(kind).parameters}
     unknown = next((name for name in options if name not in known), None)
     if unknown is not None:

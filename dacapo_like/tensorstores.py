@@ -10,8 +10,13 @@ import functools
 import os
 import re
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import attrs
+
+from dacapo_like.errors import SourceError
 
 CACHE_BYTES = 256 * 2**20
 """Decoded chunks that all arrays of a process keep together."""
@@ -20,19 +25,30 @@ ERRORS = (ValueError, IndexError, NotImplementedError, OSError, RuntimeError)
 """What TensorStore raises for the status codes that it has."""
 
 
+PATIENCE = 30.0
+"""Seconds that an answer about metadata may take, all repetitions together."""
+
+_RETRIES = {"max_retries": 4, "initial_delay": "500ms", "max_delay": "4s"}
+_CURL = {  # seconds until a silent host is given up; else curl waits for minutes, or for ever
+    "TENSORSTORE_CURL_CONNECT_TIMEOUT_SECONDS": "10",
+    "TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS": "20",
+    "TENSORSTORE_CURL_LOW_SPEED_LIMIT_BYTES": "1",
+}
 _STATUS = re.compile(r"^[A-Z_]+: ")
-_TRAILER = re.compile(r" \[\w+='.*", re.DOTALL)
+_TRAILER = re.compile(r" \[[\w-]+='.*", re.DOTALL)
+_DENIED = re.compile(r"PERMISSION_DENIED|UNAUTHENTICATED")
+_QUERY = re.compile(r"(://[^\s\"'?]*)\?[^\s\"']*")
 
 
 def describe(error: Exception) -> str:
-    """Give the message of an error of TensorStore without its status code and the dump of its own state.
+    """Give the message of an error of TensorStore without its status code, the dump of its own state, and queries of URLs.
 
     Examples
     --------
     >>> describe(ValueError("NOT_FOUND: chunk {0} is missing [tensorstore_spec='{}']"))
     'chunk {0} is missing'
     """
-    return _STATUS.sub("", _TRAILER.sub("", str(error)))
+    return _QUERY.sub(r"\1", _STATUS.sub("", _TRAILER.sub("", str(error))))
 
 
 class _Process:
@@ -53,9 +69,12 @@ def usable() -> bool:
 
 @functools.cache
 def _context() -> Any:
+    for name, value in _CURL.items():
+        os.environ.setdefault(name, value)
     import tensorstore as ts
 
-    return ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}})
+    retries = {f"{server}_request_retries": _RETRIES for server in ("gcs", "http", "s3")}
+    return ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}, **retries})
 
 
 def open_zarr(
@@ -90,12 +109,106 @@ def open_zarr(
     One of `ERRORS`
         TensorStore does not know, or does not accept, what is there.
     """
+    return open_array(
+        "zarr3" if zarr_format == 3 else "zarr",
+        {"driver": "file", "path": f"{folder.absolute()}/"},
+        write=write,
+        fill=fill,
+        store_fill=store_fill,
+    )
+
+
+def open_array(
+    driver: str,
+    kvstore: Mapping[str, Any],
+    *,
+    write: bool = False,
+    fill: bool = True,
+    store_fill: bool = False,
+    **more: Any,
+) -> Any:
+    """Open an array of any of TensorStore's drivers; otherwise as `open_zarr`.
+
+    Parameters
+    ----------
+    driver : str
+        TensorStore's name of the format.
+    kvstore : mapping
+        TensorStore's spec of the folder.
+    write, fill, store_fill
+        As of `open_zarr`.
+    **more
+        Further members of the spec.
+    """
     import tensorstore as ts
 
     spec = {
-        "driver": "zarr3" if zarr_format == 3 else "zarr",
-        "kvstore": {"driver": "file", "path": f"{folder.absolute()}/"},
+        "driver": driver,
+        "kvstore": kvstore,
         "fill_missing_data_reads": fill,
         "store_data_equal_to_fill_value": store_fill,
+        **more,
     }
     return ts.open(spec, context=_context(), open=True, read=True, write=write).result()
+
+
+class DeniedError(SourceError):
+    """A server knows us not well enough."""
+
+
+@attrs.frozen
+class KeyValues:
+    """Reads what is at keys: TensorStore's view of a bucket, a web server, or a zip file in them.
+
+    Attributes
+    ----------
+    spec : mapping
+        TensorStore's, of a folder.
+    where : str
+        For errors.
+    """
+
+    spec: Mapping[str, Any]
+    where: str
+
+    def read(self, key: str) -> bytes | None:
+        """Give what is at a key; ``None`` where nothing is.
+
+        Raises
+        ------
+        SourceError
+            The server cannot be reached, or refuses.
+        """
+        try:
+            result = self._opened().read(key).result(timeout=PATIENCE)
+        except ERRORS as error:
+            raise self._failure(error, f"{self.where}/{key}") from error
+        return bytes(result.value) if result.state == "value" else None
+
+    def names(self) -> frozenset[str] | None:
+        """Give all keys; ``None`` where the server does not tell, or has no end of them."""
+        try:
+            listed = self._opened().list().result(timeout=PATIENCE)
+        except TimeoutError:
+            return None
+        except ERRORS as error:
+            failure = self._failure(error, self.where)
+            if isinstance(failure, DeniedError):
+                return None
+            raise failure from error
+        return frozenset(key.decode(errors="replace") for key in listed)
+
+    def _opened(self) -> Any:
+        import tensorstore as ts
+
+        return ts.KvStore.open(self.spec, context=_context()).result(timeout=PATIENCE)
+
+    def _failure(self, error: Exception, where: str) -> SourceError:
+        if isinstance(error, TimeoutError):
+            return SourceError("no answer", got=f"silence for {PATIENCE:g} s", where=where)
+        text = describe(error)
+        hint = "`storage_options` say how to get in, for example `anon: true` or a `profile`"
+        if _DENIED.match(str(error)):
+            return DeniedError("access is denied", got=text, where=where, hint=hint)
+        lost = "credentials" in text
+        return SourceError("cannot read", got=text, where=where, hint=hint if lost else None)

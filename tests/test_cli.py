@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 
+import h5py
 import numpy as np
 import pytest
 import zarr
@@ -176,6 +177,42 @@ def test_materialize_of_a_document_with_one_array_needs_no_name(run, configs, tm
     )
     assert result.exit_code == 0, result.output
     assert zarr.open_array(tmp_path / "out.zarr" / "0", mode="r").chunks == (8, 32, 32)
+
+
+def test_materialize_takes_options_of_the_format(run, configs, tmp_path):
+    out = tmp_path / "out.h5"
+    options = ["--option", "dataset=volumes/raw", "--option", "compression=null"]
+    options += ["--option", "chunks=[8, 32, 32]"]
+    result = run("materialize", configs / "clipped.json", out, *options)
+    assert result.exit_code == 0, result.output
+    with h5py.File(out) as file:
+        dataset = file["volumes/raw"]
+        assert (dataset.chunks, dataset.compression) == ((8, 32, 32), None)
+        expected = dacapo_like.open_array(configs / "clipped.json").read()
+        np.testing.assert_array_equal(dataset, expected)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "said"),
+    [
+        (["--option", "compresion=lzf"], 1, "did you mean 'compression'?"),
+        (["--option", "compression=zip"], 1, "one of gzip, lzf, null"),
+        (["--option", "chunks=8"], 1, "chunks do not fit"),
+        (["--option", "chunks=[8, 32, x]"], 1, "chunks do not fit"),
+        (["--option", "dataset"], 2, "is not KEY=VALUE"),
+        (["--option", "=3"], 2, "is not KEY=VALUE"),
+        (["--option", "dataset=a", "--option", "dataset=b"], 2, "is given elsewhere"),
+        (["--option", "overwrite=true"], 2, "is given elsewhere"),
+        (["--chunks", "8,32,32", "--option", "chunks=[8, 32, 32]"], 2, "is given elsewhere"),
+        (["--chunks", "8,x"], 2, "is no list of integers"),
+        (["--option", "dataset=[1"], 1, "not valid YAML"),
+    ],
+)
+def test_options_that_are_none_are_refused(run, configs, tmp_path, options, code, said):
+    result = run("materialize", configs / "clipped.json", tmp_path / "out.h5", *options)
+    assert result.exit_code == code
+    assert said in result.output
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_our_errors_are_one_message_and_no_traceback(run, configs):

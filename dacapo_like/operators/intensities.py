@@ -46,8 +46,9 @@ class IntensitiesArrayConfig(UnaryConfig):
             )
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
-        """Keep the grid; voxels become float32."""
-        return inputs[0].replace(dtype=np.float32, kind="image")
+        """Keep the grid; voxels become float32, for which no viewer's settings are known."""
+        kept = {key: value for key, value in inputs[0].attrs.items() if key != "omero"}
+        return inputs[0].replace(dtype=np.float32, kind="image", attrs=kept)
 
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:  # noqa: ARG002  # pointwise
         """Ask for the same box."""

@@ -32,7 +32,8 @@ def annotation_in(root: ET.Element) -> Mapping[str, Any]:
 def annotated_axes(annotation: Mapping[str, Any]) -> frozenset[str]:
     """Give the names of the axes that the array had."""
     names = annotation.get("axis_names")
-    return frozenset(str(name).removesuffix("^") for name in names or ())
+    listed = names if isinstance(names, list) else ()
+    return frozenset(str(name).removesuffix("^") for name in listed)
 
 
 def with_annotation(stored: Stored, annotation: Mapping[str, Any], where: str) -> Stored:

@@ -7,13 +7,13 @@ import posixpath
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import attrs
 import numpy as np
 
 from dacapo_like.errors import SourceError, did_you_mean
+from dacapo_like.sources._stores import Store
 
 MAX_SEARCHED_FOLDERS = 10_000
 _METADATA_FILES = ("zarr.json", ".zarray", ".zgroup")
@@ -21,34 +21,6 @@ _V3_NUMBERS = frozenset(
     ["bool", "float16", "float32", "float64"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
-
-
-@attrs.frozen
-class LocalStore:
-    """Reads metadata of a hierarchy on a local disk; keys are paths from its root, with ``/``."""
-
-    root: Path
-
-    def read(self, key: str) -> bytes | None:
-        """Give the contents of a file; ``None`` where there is none."""
-        try:
-            return (self.root / key).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        except OSError as error:
-            raise SourceError("cannot read", got=error.strerror, where=self.locate(key)) from error
-
-    def folders(self, key: str) -> list[str]:
-        """Give the keys of the folders in a folder, sorted; hidden ones are left out."""
-        try:
-            names = [path.name for path in (self.root / key).iterdir() if path.is_dir()]
-        except OSError as error:
-            raise SourceError("cannot read", got=error.strerror, where=self.locate(key)) from error
-        return [posixpath.join(key, name) for name in sorted(names) if not name.startswith(".")]
-
-    def locate(self, key: str) -> str:
-        """Say where a key is, for messages."""
-        return str(self.root / key)
 
 
 @attrs.frozen(kw_only=True)
@@ -82,58 +54,10 @@ class ArrayNode(Node):
     metadata: ArrayMetadata
 
 
-def open_local(file_name: str) -> tuple[LocalStore, str]:
-    """Find the root of the hierarchy that a folder belongs to, and the folder's key in it.
-
-    An array means the same whether it is named by file and dataset, or by a file name that leads into the hierarchy.
-
-    Raises
-    ------
-    SourceError
-        There is no such folder.
-    """
-    if "://" in file_name:
-        raise SourceError(
-            "cannot read over a network",
-            got=file_name,
-            expected="a folder on a local disk",
-            key=("file_name",),
-        )
-    folder = Path(file_name).absolute()
-    if not folder.is_dir():
-        _refuse_folder(folder, file_name)
-    root = folder
-    while root.parent != root and any(
-        (root.parent / name).exists() for name in ("zarr.json", ".zgroup")
-    ):
-        root = root.parent
-    key = folder.relative_to(root).as_posix()
-    return LocalStore(root), "" if key == "." else key
-
-
-def _refuse_folder(folder: Path, file_name: str) -> None:
-    if folder.exists():
-        raise SourceError(
-            "not a Zarr store",
-            got="a file",
-            expected="a folder",
-            where=file_name,
-            hint="other formats have types of their own, such as hdf5 and nifti",
-            key=("file_name",),
-        )
-    siblings = [path.name for path in folder.parent.iterdir()] if folder.parent.is_dir() else []
-    raise SourceError(
-        "file does not exist",
-        where=file_name,
-        hint=did_you_mean(folder.name, siblings),
-        key=("file_name",),
-    )
-
-
 # Metadata documents
 
 
-def read_node(store: LocalStore, key: str) -> Node | None:
+def read_node(store: Store, key: str) -> Node | None:
     """Read the metadata of one node; ``None`` where there is none.
 
     Raises
@@ -142,24 +66,25 @@ def read_node(store: LocalStore, key: str) -> Node | None:
         The metadata are corrupt.
     """
     where = store.locate(key)
-    document = _read_json(store, posixpath.join(key, "zarr.json"))
+    document = read_json(store, posixpath.join(key, "zarr.json"))
     if document is not None:
         attributes = _mapping(document.get("attributes", {}), where)
         if _node_type(document, where) == "group":
             return Node(key=key, zarr_format=3, attributes=attributes)
-        metadata = _understand(_array_v3, document, where)
+        metadata = understand(_array_v3, document, where)
         return ArrayNode(key=key, zarr_format=3, attributes=attributes, metadata=metadata)
-    array = _read_json(store, posixpath.join(key, ".zarray"))
-    stored = _read_json(store, posixpath.join(key, ".zattrs"))
+    array = read_json(store, posixpath.join(key, ".zarray"))
+    stored = read_json(store, posixpath.join(key, ".zattrs"))
     if array is not None:
-        metadata = _understand(_array_v2, array, where)
+        metadata = understand(_array_v2, array, where)
         return ArrayNode(key=key, zarr_format=2, attributes=stored or {}, metadata=metadata)
-    if stored is None and _read_json(store, posixpath.join(key, ".zgroup")) is None:
+    if stored is None and read_json(store, posixpath.join(key, ".zgroup")) is None:
         return None
     return Node(key=key, zarr_format=2, attributes=stored or {})
 
 
-def _read_json(store: LocalStore, key: str) -> Mapping[str, Any] | None:
+def read_json(store: Store, key: str) -> Mapping[str, Any] | None:
+    """Read an object of JSON, its decimals exact; ``None`` where there is none."""
     text = store.read(key)
     if text is None:
         return None
@@ -190,9 +115,10 @@ def _node_type(document: Mapping[str, Any], where: str) -> str:
     return str(kind)
 
 
-def _understand(
+def understand(
     parse: Callable[[Mapping[str, Any]], ArrayMetadata], document: Mapping[str, Any], where: str
 ) -> ArrayMetadata:
+    """Parse the metadata of an array; whatever is wrong with them is a `SourceError`."""
     try:
         metadata = parse(document)
         if len(metadata.chunk_shape) != len(metadata.shape):
@@ -220,9 +146,9 @@ def _array_v3(document: Mapping[str, Any]) -> ArrayMetadata:
         chunk_shape = codecs[0]["configuration"]["chunk_shape"]
     names = document.get("dimension_names")
     return ArrayMetadata(
-        shape=_integers(document["shape"], least=0),
+        shape=integers(document["shape"], least=0),
         dtype=_dtype_v3(document["data_type"]),
-        chunk_shape=_integers(chunk_shape, least=1),
+        chunk_shape=integers(chunk_shape, least=1),
         codecs=frozenset(_codec_names(codecs)),
         dimension_names=None if names is None else tuple(names),
     )
@@ -241,16 +167,17 @@ def _array_v2(document: Mapping[str, Any]) -> ArrayMetadata:
     filters = document.get("filters") or []
     compressor = document["compressor"]
     return ArrayMetadata(
-        shape=_integers(document["shape"], least=0),
+        shape=integers(document["shape"], least=0),
         dtype=_dtype_v2(document["dtype"]),
-        chunk_shape=_integers(document["chunks"], least=1),
+        chunk_shape=integers(document["chunks"], least=1),
         codecs=frozenset(
             codec["id"] for codec in [*filters, *([compressor] if compressor else [])]
         ),
     )
 
 
-def _integers(values: Any, *, least: int) -> tuple[int, ...]:
+def integers(values: Any, *, least: int) -> tuple[int, ...]:
+    """Give a list of JSON as integers, or raise ValueError."""
     if any(isinstance(n, bool) or not isinstance(n, int) or n < least for n in values):
         raise ValueError(f"{values} where integers of at least {least} are expected")
     return tuple(values)
@@ -280,17 +207,26 @@ def _not_a_number(name: Any) -> SourceError:
     )
 
 
+def plain_json(value: Any) -> Any:
+    """Give JSON with floats where exact decimals were parsed."""
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, Mapping):
+        return {key: plain_json(item) for key, item in value.items()}
+    return [plain_json(item) for item in value] if isinstance(value, list) else value
+
+
 # Which node is meant
 
 
 def find_node(
-    store: LocalStore, key: str, is_image: Callable[[Mapping[str, Any]], bool], where: str
+    store: Store, key: str, is_image: Callable[[Mapping[str, Any]], bool], where: str
 ) -> Node:
     """Give the array or multiscale group at a key, or the only one below it.
 
     Parameters
     ----------
-    store : LocalStore
+    store : Store
         The hierarchy.
     key : str
         Where to look.
@@ -308,18 +244,43 @@ def find_node(
     def opens(node: Node) -> bool:
         return isinstance(node, ArrayNode) or is_image(node.attributes)
 
-    node = read_node(store, key)
+    return find(store, key, ZARR, opens, where)
+
+
+@attrs.frozen
+class Format:
+    """How a format calls itself and its metadata files, and how a node is read."""
+
+    name: str
+    files: str
+    read: Callable[[Store, str], Node | None]
+
+
+ZARR = Format("Zarr", "zarr.json, .zarray or .zgroup", read_node)
+
+
+def find(store: Store, key: str, kind: Format, opens: Callable[[Node], bool], where: str) -> Node:
+    """Give the node at a key, or the only one below it that can be opened; otherwise as `find_node`."""
+    node = kind.read(store, key)
     if node is not None and opens(node):
         return node
-    if node is None and not (store.root / key).is_dir():
+    if node is None and not store.has_folder(key):
         raise _missing_dataset(store, key, where)
-    found = list(_search(store, key, opens, where))
+    if not store.lists:
+        raise SourceError(
+            f"no {kind.name} metadata here" if node is None else "a group that cannot be searched",
+            expected="`dataset` to name an array, or consolidated metadata",
+            where=where,
+            hint="the server does not say what is there",
+            key=("dataset",),
+        )
+    found = list(_search(store, key, kind, opens, where))
     if len(found) == 1:
         return found[0]
     if not found:
         raise SourceError(
-            "no Zarr array here" if node else "not a Zarr store",
-            expected="zarr.json, .zarray or .zgroup" if node is None else None,
+            f"no {kind.name} array here" if node else f"not a {kind.name} store",
+            expected=kind.files if node is None else None,
             where=where,
         )
     names = [posixpath.relpath(node.key, key or ".") for node in found]
@@ -334,7 +295,7 @@ def find_node(
 
 
 def _search(
-    store: LocalStore, key: str, opens: Callable[[Node], bool], where: str
+    store: Store, key: str, kind: Format, opens: Callable[[Node], bool], where: str
 ) -> Iterator[Node]:
     folders = deque(store.folders(key))
     searched = 0
@@ -348,16 +309,16 @@ def _search(
                 key=("dataset",),
             )
         below = folders.popleft()
-        node = read_node(store, below)
+        node = kind.read(store, below)
         if node is not None and opens(node):
             yield node
         else:
             folders.extend(store.folders(below))
 
 
-def _missing_dataset(store: LocalStore, key: str, where: str) -> SourceError:
+def _missing_dataset(store: Store, key: str, where: str) -> SourceError:
     parent, name = posixpath.split(key)
-    while parent and not (store.root / parent).is_dir():
+    while parent and not store.has_folder(parent):
         parent, name = posixpath.split(parent)
     siblings = [posixpath.basename(folder) for folder in store.folders(parent)]
     return SourceError(

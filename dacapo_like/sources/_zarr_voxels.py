@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import json
 import logging
-import warnings
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like import tensorstores
 from dacapo_like.consolidated import refresh_consolidated
-from dacapo_like.errors import ConfigError, DataWarning, ReadError, SourceError, WriteError
+from dacapo_like.errors import ConfigError, DacapoLikeError, ReadError, SourceError, WriteError
 from dacapo_like.geometry import Box
 from dacapo_like.replacing import locked, replace_file
+from dacapo_like.sources._stores import Place
+from dacapo_like.sources._tensorstore_voxels import Missing, TensorStoreVoxels
 from dacapo_like.sources._zarr_nodes import ArrayMetadata
 from dacapo_like.sources.layout import GEOMETRY_KEYS
-
-Missing = Literal["fill", "warn", "error"]
 
 _LOG = logging.getLogger(__name__)
 _EVERYDAY_CODECS = frozenset(
@@ -32,13 +32,13 @@ _EVERYDAY_CODECS = frozenset(
 )
 
 
-class ZarrVoxels:
+class ZarrVoxels(TensorStoreVoxels):
     """Reads and writes boxes of a stored array, in stored order. Nothing is opened before the first of them.
 
     Parameters
     ----------
-    folder : Path
-        Of the array.
+    place : Place
+        Of the array; only a folder is written to.
     zarr_format : {2, 3}
         Version of the format.
     metadata : ArrayMetadata
@@ -50,42 +50,27 @@ class ZarrVoxels:
     """
 
     def __init__(
-        self, folder: Path, zarr_format: int, metadata: ArrayMetadata, missing: Missing, where: str
+        self, place: Place, zarr_format: int, metadata: ArrayMetadata, missing: Missing, where: str
     ) -> None:
-        self._folder = folder
+        super().__init__(self._open_tensorstore, missing, where)
+        self._place_of_array = place
         self._zarr_format = zarr_format
         self._metadata = metadata
-        self._missing: Missing = missing
         self._store_fill = missing != "fill"  # what is left out would be missing
-        self._where = where
-        self._tensorstore: Any = None
         self._target: Any = None
         self._refusal: str | None = None  # why TensorStore does not open the array
-        self._zarr: Any = None
+        self._zarr: tuple[int, Any] | None = None  # with the process that opened it
+
+    @property
+    def _folder(self) -> Path:
+        folder = self._place_of_array.folder
+        assert folder is not None  # noqa: S101  # the reader of any other place is read-only
+        return folder
 
     def check(self) -> None:
         """Open an array of rare codecs now: whether anything decodes them must not come out with the first voxels."""
         if not self._metadata.codecs <= _EVERYDAY_CODECS and not self._opens_in_tensorstore():
             self._open_zarr(SourceError)
-
-    def start(self, box: Box) -> Callable[[], NDArray[Any]]:
-        """Begin to read a box; the function that is returned waits for it."""
-        if not self._opens_in_tensorstore():
-            return lambda: self._read_zarr(box)
-        future = self._tensorstore[box.slices].read()
-
-        def wait() -> NDArray[Any]:
-            if not tensorstores.usable():  # forked since: nobody here will finish that read
-                return self._read_zarr(box)
-            try:
-                return np.asarray(future.result())
-            except tensorstores.ERRORS as error:
-                message = tensorstores.describe(error)
-                if self._missing != "error" and _is_missing(message):
-                    return self._fill(box, message)
-                raise self._error(box, message) from error
-
-        return wait
 
     def write(self, box: Box, data: NDArray[Any]) -> None:
         """Replace the voxels of a box; they are on disk when this returns."""
@@ -142,38 +127,39 @@ class ZarrVoxels:
             try:
                 self._tensorstore = self._open_tensorstore(fill=self._missing == "fill")
             except tensorstores.ERRORS as error:
+                if self._place_of_array.remote and self._metadata.codecs <= _EVERYDAY_CODECS:
+                    raise self._not_opened(tensorstores.describe(error)) from error
                 self._refusal = tensorstores.describe(error)
                 _LOG.info("%s is read through zarr-python: %s", self._where, self._refusal)
                 return False
         return True
 
     def _open_tensorstore(self, *, fill: bool) -> Any:
-        return tensorstores.open_zarr(self._folder, self._zarr_format, fill=fill)
-
-    def _fill(self, box: Box, missing: str) -> NDArray[Any]:
-        self._warn(box, missing)
-        try:
-            self._tensorstore = self._open_tensorstore(fill=True)
-            return np.asarray(self._tensorstore[box.slices].read().result())
-        except tensorstores.ERRORS as error:
-            raise self._error(box, tensorstores.describe(error)) from error
+        driver = "zarr3" if self._zarr_format == 3 else "zarr"
+        return tensorstores.open_array(driver, self._place_of_array.kvstore, fill=fill)
 
     # zarr-python: its codecs come from many libraries and raise whatever those raise
 
     def _open_zarr(self, failure: type[SourceError] = ReadError) -> Any:
-        if self._zarr is None:
+        if self._zarr is None or self._zarr[0] != os.getpid():  # forks would share files
             import zarr
 
             try:
+                store, path = self._place_of_array.for_zarr()
                 array = zarr.open_array(
-                    self._folder, mode="r", zarr_format=3 if self._zarr_format == 3 else 2
+                    store, path=path, mode="r", zarr_format=3 if self._zarr_format == 3 else 2
                 )
+            except DacapoLikeError as error:
+                error.where = error.where or self._where
+                if self._refusal is not None:
+                    error.add_note(f"TensorStore does not open it: {self._refusal}")
+                raise
             except Exception as error:
                 raise failure(
                     "the array cannot be opened", got=self._refusal or error, where=self._where
                 ) from error
-            self._zarr = array
-        return self._zarr
+            self._zarr = os.getpid(), array
+        return self._zarr[1]
 
     def _open_zarr_to_write(self) -> Any:
         import zarr
@@ -183,7 +169,7 @@ class ZarrVoxels:
         )
         return array.with_config({"write_empty_chunks": self._store_fill})
 
-    def _read_zarr(self, box: Box) -> NDArray[Any]:
+    def _read_otherwise(self, box: Box) -> NDArray[Any]:
         array = self._open_zarr()
         try:
             data = np.asarray(array[box.slices])
@@ -211,34 +197,3 @@ class ZarrVoxels:
             return None
         first = absent[0] + box.offset
         return tuple(int(i) for i in first // self._metadata.chunk_shape)
-
-    # What went wrong
-
-    def _warn(self, box: Box, message: str) -> None:
-        """Warn once, and from now on fill."""
-        if self._missing == "fill":
-            return
-        self._missing = "fill"
-        warnings.warn(
-            f"{self._place(box)}: {message}; it is read as the fill value, "
-            "and so is, without a further warning, all else of this array that is missing",
-            DataWarning,
-            stacklevel=3,
-        )
-
-    def _error(self, box: Box, problem: str) -> ReadError:
-        missing = _is_missing(problem)
-        return ReadError(
-            "a chunk is missing" if missing else "voxels cannot be read",
-            got=problem,
-            where=self._place(box),
-            hint="`missing: fill` reads the fill value there" if missing else None,
-        )
-
-    def _place(self, box: Box) -> str:
-        return f"{self._where}, voxels {box.offset} to {box.end}"
-
-
-def _is_missing(problem: str) -> bool:
-    message, _, _ = problem.partition(" [source locations=")  # as older TensorStores end
-    return message.endswith("is missing")

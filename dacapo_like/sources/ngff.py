@@ -12,11 +12,12 @@ from typing import Any, TypeAlias
 
 import attrs
 
+from dacapo_like.anatomy import directions_of, is_code, words_of_code
 from dacapo_like.errors import ConfigError, SourceError
 from dacapo_like.geometry import Coordinate, Exact, exact, format_numbers
 from dacapo_like.record import Record, read_record
 from dacapo_like.sources.layout import axis_name
-from dacapo_like.spec import Anchor, Kind, is_leading_axis
+from dacapo_like.spec import Anchor, Directions, Kind, is_leading_axis
 
 KEYS = ("ome", "multiscales", "omero", "image-label")
 """Attributes that are read here."""
@@ -55,6 +56,12 @@ class Pyramid:
         ``labels`` where the image is said to be one of labels.
     record : Record
         What this package's own writer recorded.
+    omero : mapping
+        How viewers are to show the channels.
+    orientation : tuple of (str or None)
+        Anatomical direction of each spatial axis, in the words of RFC-4.
+    origin_in_world : bool
+        Whether the finest level's translation is a place in the world rather than on the axes, as ZarrNii means it.
     """
 
     axes: tuple[str, ...]
@@ -63,6 +70,21 @@ class Pyramid:
     channels: tuple[str, ...] | None = None
     kind: Kind | None = None
     record: Record = attrs.field(factory=Record)
+    omero: Mapping[str, Any] = attrs.field(factory=dict)
+    orientation: tuple[str | None, ...] = ()
+    origin_in_world: bool = False
+
+    @property
+    def spatial_axes(self) -> tuple[str, ...]:
+        """Names of the spatial axes, in stored order."""
+        return tuple(axis for axis in self.axes if not is_leading_axis(axis))
+
+    @property
+    def directions(self) -> Directions | None:
+        """Unit vectors of the spatial axes: those recorded, else the anatomical ones; ``None`` where they are the world's."""
+        if self.record.directions is not None:
+            return self.record.directions
+        return directions_of(self.orientation, self.spatial_axes)
 
     def voxel_size(self, level: int) -> Coordinate | None:
         """Give the voxel size of a level: an exact multiple of the finest one's, where it is one but for rounding."""
@@ -78,12 +100,23 @@ class Pyramid:
         if finest is None:
             return corner
         start = self._corner(0, anchor)
-        return start + _without_noise(corner - start, finest)
+        return start + _without_noise(corner - start, finest) + self._from_world
 
     def _corner(self, level: int, anchor: Anchor) -> Coordinate:
         voxel_size = self.voxel_size(level)
         stored = self.levels[level].translation or Coordinate((0,) * len(self.units))
         return stored if anchor == "corner" or voxel_size is None else stored - voxel_size / 2
+
+    @property
+    def _from_world(self) -> Coordinate:
+        """What leads from the finest level's translation, as a place in the world, to the one on axes that point back."""
+        stored, directions = self.levels[0].translation, self.directions
+        if stored is None or directions is None or not self.origin_in_world:
+            return Coordinate((0,) * len(self.units))
+        return Coordinate(
+            -2 * value if min(vector) < 0 else 0
+            for value, vector in zip(stored, directions, strict=True)
+        )
 
     @property
     def anchor(self) -> Anchor:
@@ -110,6 +143,15 @@ class Pyramid:
             for level in range(1, len(self.levels))
         )
         return all(a <= b for distance in apart for a, b in zip(distance, near, strict=True))
+
+    def remembered(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the attributes that nothing here interprets, and what a copy is to keep of the others."""
+        kept = {key: value for key, value in attributes.items() if key not in KEYS}
+        if self.omero:
+            kept["omero"] = self.omero
+        if any(self.orientation):
+            kept["axis_orientation"] = dict(zip(self.spatial_axes, self.orientation, strict=True))
+        return kept
 
     def level_at(self, path: str) -> int | None:
         """Give the level whose array is at a path; ``None`` where none is."""
@@ -153,6 +195,27 @@ def is_image(attributes: Mapping[str, Any]) -> bool:
     return bool(_metadata(attributes).get("multiscales"))
 
 
+def is_wanted_image(attributes: Mapping[str, Any]) -> bool:
+    """Whether a group that is met in looking for the one image is a multiscale image.
+
+    Raises
+    ------
+    SourceError
+        It is a plate: one of its wells has to be named.
+    """
+    plate = _metadata(attributes).get("plate")
+    if plate is None:
+        return is_image(attributes)
+    wells = [str(well.get("path")) for well in plate.get("wells", ())]
+    listed = ", ".join(wells[:10]) + (f" and {len(wells) - 10} more" if len(wells) > 10 else "")
+    raise SourceError(
+        "a plate of many images",
+        got=f"wells {listed}",
+        expected=f"`dataset` to name a field of a well, such as {(wells or ['A/1'])[0]}/0",
+        key=("dataset",),
+    )
+
+
 def _metadata(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     ome = attributes.get("ome")
     return ome if isinstance(ome, dict) else attributes
@@ -185,7 +248,7 @@ def read_pyramid(attributes: Mapping[str, Any], where: str) -> Pyramid:
     metadata = _metadata(attributes)
     record = read_record(attributes, where)
     try:
-        return _pyramid(metadata, record)
+        return _pyramid(metadata, attributes, record)
     except (KeyError, TypeError, AttributeError, ConfigError) as error:
         raise SourceError(
             "OME-NGFF metadata are corrupt", got=_describe(error), where=where
@@ -199,7 +262,7 @@ def _describe(error: Exception) -> str:
     return f"no key {error}" if isinstance(error, KeyError) else str(error)
 
 
-def _pyramid(metadata: Mapping[str, Any], record: Record) -> Pyramid:
+def _pyramid(metadata: Mapping[str, Any], attributes: Mapping[str, Any], record: Record) -> Pyramid:
     image = metadata["multiscales"][0]
     version = metadata.get("version") or image.get("version")
     if version is not None and version not in _VERSIONS:
@@ -213,6 +276,9 @@ def _pyramid(metadata: Mapping[str, Any], record: Record) -> Pyramid:
         raise SourceError("a multiscale image without levels")
     if record.units is not None and len(record.units) == len(units):
         units = tuple(unit or ours for unit, ours in zip(units, record.units, strict=True))
+    spatial = tuple(axis for axis in axes if not is_leading_axis(axis))
+    orientation = _orientation(image.get("axes") or (), axes)
+    by_zarrnii = None if any(orientation) else _zarrnii_orientation(attributes, spatial)
     return Pyramid(
         axes=axes,
         units=units,
@@ -220,7 +286,30 @@ def _pyramid(metadata: Mapping[str, Any], record: Record) -> Pyramid:
         channels=_channel_labels(metadata.get("omero")),
         kind=record.kind or ("labels" if "image-label" in metadata else None),
         record=record,
+        omero=metadata.get("omero") or {},
+        orientation=by_zarrnii or orientation,
+        origin_in_world=by_zarrnii is not None and record.anchor is None,
     )
+
+
+def _orientation(stored: Iterable[Any], names: Sequence[str]) -> tuple[str | None, ...]:
+    """Give what RFC-4 says of the spatial axes."""
+    said = [axis.get("orientation") if isinstance(axis, Mapping) else None for axis in stored]
+    return tuple(
+        str(value["value"]) if value and value.get("type") == "anatomical" else None
+        for value, name in zip(said, names, strict=False)
+        if not is_leading_axis(name)
+    )
+
+
+def _zarrnii_orientation(
+    attributes: Mapping[str, Any], axes: Sequence[str]
+) -> tuple[str | None, ...] | None:
+    """Give the words for ZarrNii's code, for x, y, z; or for its older one, for z, y, x."""
+    code, older = attributes.get("xyz_orientation"), attributes.get("orientation")
+    if code is None and is_code(older):  # else it is somebody else's
+        code = str(older)[::-1]
+    return None if code is None else words_of_code(code, axes)
 
 
 def _axes(stored: Any) -> tuple[tuple[str, ...], tuple[str | None, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import Any, Literal
 
 import attrs
@@ -15,28 +14,18 @@ from dacapo_like.errors import DacapoLikeError, SourceError
 from dacapo_like.geometry import Box, Coordinate
 from dacapo_like.registry import register
 from dacapo_like.sources import ngff
-from dacapo_like.sources._zarr_nodes import (
-    ArrayNode,
-    LocalStore,
-    Node,
-    find_node,
-    open_local,
-    read_node,
-)
-from dacapo_like.sources._zarr_voxels import Missing, ZarrVoxels
-from dacapo_like.sources.layout import (
-    Layout,
-    Stored,
-    StoredArrayConfig,
-    lay_out,
-    stored_from_attributes,
-)
+from dacapo_like.sources._coarser import CoarserVoxels, cells_of, coarsened
+from dacapo_like.sources._kept import KeptArrayConfig
+from dacapo_like.sources._stores import Store, inside, open_store
+from dacapo_like.sources._zarr_nodes import ArrayNode, Node, find_node, plain_json, read_node
+from dacapo_like.sources._zarr_voxels import ZarrVoxels
+from dacapo_like.sources.layout import Layout, Stored, lay_out, stored_from_attributes
 
 
 @register("zarr")
 @attrs.frozen(kw_only=True, eq=False, repr=False)
-class ZarrArrayConfig(StoredArrayConfig):
-    """An array, or one level of an OME-NGFF pyramid, in a Zarr store on a local disk.
+class ZarrArrayConfig(KeptArrayConfig):
+    """An array, or one level of an OME-NGFF pyramid, in a Zarr store: a folder, a zip file, or on a server.
 
     Examples
     --------
@@ -44,13 +33,15 @@ class ZarrArrayConfig(StoredArrayConfig):
     'zarr'
     """
 
-    file_name: str = attrs.field(metadata=about("The Zarr store: a folder.", path=True))
     dataset: str | None = attrs.field(
         default=None,
         metadata=about("Array, or OME-NGFF group, in the store; by default the only one there is."),
     )
     level: int | None = attrs.field(
-        default=None, metadata=about("Level of a pyramid, 0 the finest; by default 0.")
+        default=None,
+        metadata=about(
+            "Level of a pyramid, 0 the finest; by default 0. Beyond the last stored one, voxels are halved in reading."
+        ),
     )
     voxel_size: Coordinate | None = attrs.field(
         default=None,
@@ -69,13 +60,10 @@ class ZarrArrayConfig(StoredArrayConfig):
             "Whether regions can be assigned to: not with `r`; `a` is `r+`, for a config makes no array."
         ),
     )
-    missing: Missing = attrs.field(
-        default="fill", metadata=about("What to do about chunks that are not there.")
-    )
 
     def open(self) -> Reader:
         """Read the metadata and give a reader; no chunk is looked for."""
-        where = posixpath.join(self.file_name, (self.dataset or "").strip("/")).rstrip("/")
+        where = self.whereabouts(self.dataset)
         try:
             return self._open(where)
         except DacapoLikeError as error:
@@ -83,25 +71,35 @@ class ZarrArrayConfig(StoredArrayConfig):
             raise
 
     def _open(self, where: str) -> Reader:
-        store, root = open_local(self.file_name)
-        key = posixpath.normpath(posixpath.join(root, (self.dataset or "").strip("/")))
-        node = find_node(store, "" if key == "." else key, ngff.is_image, where)
-        array, stored = self._stored(store, node, where)
+        store, root = open_store(self.file_name, self.storage_options)
+        key = inside(root, self.dataset or "", where, "dataset")
+        node = find_node(store, key, ngff.is_wanted_image, where)
+        array, stored, halvings = self._stored(store, node, where)
         voxels = ZarrVoxels(
-            store.root / array.key, array.zarr_format, array.metadata, self.missing, where
+            store.place(array.key), array.zarr_format, array.metadata, self.missing, where
         )
-        layout = lay_out(stored, self, where)
+        layout = lay_out(
+            coarsened(stored, halvings, self.level or 0) if halvings else stored, self, where
+        )
         voxels.check()
-        return _ZarrReader(layout, voxels, self.mode)
+        if halvings:
+            return _CoarserReader(layout, voxels, cells_of(stored, halvings))
+        return _ZarrReader(layout, voxels, self._read_only(store, layout))
 
-    def _stored(self, store: LocalStore, node: Node, where: str) -> tuple[ArrayNode, Stored]:
-        """Find the array, and say what its metadata, or those of its pyramid, say of it."""
+    def _read_only(self, store: Store, layout: Layout) -> str | None:
+        opened = "it was opened with mode r, not r+" if self.mode == "r" else None
+        return store.read_only or opened or layout.read_only
+
+    def _stored(self, store: Store, node: Node, where: str) -> tuple[ArrayNode, Stored, int]:
+        """Find the array, say what its metadata, or those of its pyramid, say of it, and how often it is to be halved."""
         if not isinstance(node, ArrayNode):
             pyramid = ngff.read_pyramid(node.attributes, where)
-            level = self._level(pyramid, where)
+            wanted = self._level(pyramid, where)
+            level = min(wanted, len(pyramid.levels) - 1)
             array = _array_of(store, node, pyramid.levels[level], where)
             attributes = {**node.attributes, **array.attributes}
-            return array, self._stored_level(pyramid, level, array, attributes, where)
+            stored = self._stored_level(pyramid, level, array, attributes, where)
+            return array, stored, wanted - level
         if self.level:
             raise SourceError(
                 "an array has no levels",
@@ -112,20 +110,16 @@ class ZarrArrayConfig(StoredArrayConfig):
             )
         above = _pyramid_above(store, node)
         if above is None:
-            return node, self._stored_plain(node, where)
-        return node, self._stored_level(*above, node, node.attributes, where)
+            return node, self._stored_plain(node, where), 0
+        return node, self._stored_level(*above, node, node.attributes, where), 0
 
     def _level(self, pyramid: ngff.Pyramid, where: str) -> int:
         if self.level is None and self.voxel_size is not None:
             return pyramid.level_of(self.voxel_size, where)
         level = self.level or 0
-        if not 0 <= level < len(pyramid.levels):
+        if level < 0:
             raise SourceError(
-                "no such level",
-                got=level,
-                expected=f"0 to {len(pyramid.levels) - 1}",
-                where=where,
-                key=("level",),
+                "no such level", got=level, expected="0 or more", where=where, key=("level",)
             )
         return level
 
@@ -157,9 +151,9 @@ class ZarrArrayConfig(StoredArrayConfig):
             units=pyramid.units,
             channels=pyramid.channels if len(pyramid.channels or ()) == count else None,
             kind=pyramid.kind,
-            directions=pyramid.record.directions,
+            directions=pyramid.directions,
             anchor=anchor,
-            attrs=_plain({k: v for k, v in attributes.items() if k not in ngff.KEYS}),
+            attrs=plain_json(pyramid.remembered(attributes)),
         )
 
     def _stored_plain(self, node: ArrayNode, where: str) -> Stored:
@@ -178,11 +172,11 @@ class ZarrArrayConfig(StoredArrayConfig):
         stored = stored_from_attributes(
             attributes, metadata.shape, metadata.dtype, metadata.chunk_shape, where
         )
-        return attrs.evolve(stored, attrs=_plain(node.attributes))
+        return attrs.evolve(stored, attrs=plain_json(node.attributes))
 
 
-def _array_of(store: LocalStore, group: Node, level: ngff.Level, where: str) -> ArrayNode:
-    node = read_node(store, posixpath.join(group.key, level.path))
+def _array_of(store: Store, group: Node, level: ngff.Level, where: str) -> ArrayNode:
+    node = read_node(store, inside(group.key, level.path, where))
     if not isinstance(node, ArrayNode):
         raise SourceError(
             "the array of a level is not there",
@@ -193,7 +187,7 @@ def _array_of(store: LocalStore, group: Node, level: ngff.Level, where: str) -> 
     return node
 
 
-def _pyramid_above(store: LocalStore, node: ArrayNode) -> tuple[ngff.Pyramid, int] | None:
+def _pyramid_above(store: Store, node: ArrayNode) -> tuple[ngff.Pyramid, int] | None:
     """Find the multiscale group that lists an array, and the array's level in it."""
     key = node.key
     while key:
@@ -207,19 +201,10 @@ def _pyramid_above(store: LocalStore, node: ArrayNode) -> tuple[ngff.Pyramid, in
     return None
 
 
-def _plain(value: Any) -> Any:
-    """Give JSON with floats where exact decimals were parsed."""
-    if isinstance(value, Decimal):
-        return float(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
 class _ZarrReader(Reader):
-    def __init__(self, layout: Layout, voxels: ZarrVoxels, mode: str) -> None:
+    def __init__(self, layout: Layout, voxels: ZarrVoxels, read_only: str | None) -> None:
         self.spec = layout.spec
-        self.read_only = "it was opened with mode r, not r+" if mode == "r" else layout.read_only
+        self.read_only = read_only
         self._layout = layout
         self._voxels = voxels
 
@@ -234,3 +219,20 @@ class _ZarrReader(Reader):
 
     def write_attributes(self, attributes: Mapping[str, Any]) -> None:
         self._voxels.write_attributes(attributes)
+
+
+class _CoarserReader(Reader):
+    """Of a level beyond the stored ones."""
+
+    read_only = "a level beyond the stored ones is computed when it is read"
+
+    def __init__(self, layout: Layout, voxels: ZarrVoxels, cells: tuple[int, ...]) -> None:
+        self.spec = layout.spec
+        self._layout = layout
+        self._voxels = CoarserVoxels(voxels.start, cells, layout.spec)
+
+    def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        return self.start(box, out)()
+
+    def start(self, box: Box, out: NDArray[Any] | None = None) -> Callable[[], NDArray[Any]]:
+        return self._layout.start(box, self._voxels.start, out)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 
 from numpy.typing import NDArray
 
-from dacapo_like.errors import ConfigError, RegionError, SourceError, did_you_mean
-from dacapo_like.geometry import Box
+from dacapo_like.errors import ConfigError, DacapoLikeError, RegionError, SourceError, did_you_mean
+from dacapo_like.geometry import Box, blocks_of
 from dacapo_like.replacing import beside, replace_folder
 from dacapo_like.spec import ArraySpec
 
@@ -48,7 +49,7 @@ class Writer(ABC):
     block_shape : tuple of int
         Of the blocks that may be written independently; boxes start and end at multiples of it, or at the array's end.
     in_order : bool
-        Whether boxes have to be written one after the other, in C order.
+        Whether blocks have to be written one after the other, in the order of `boxes`.
 
     Raises
     ------
@@ -90,6 +91,10 @@ class Writer(ABC):
     def _is_replaceable(self) -> bool:
         """Whether what is at the target is of this format, so that `overwrite` may replace it."""
         return self.path.is_file()
+
+    def boxes(self) -> Iterator[Box]:
+        """Walk over the blocks; where they are written in order, in that order."""
+        return blocks_of(self.spec.shape, self.block_shape)
 
     def write(self, box: Box, data: NDArray[Any]) -> None:
         """Write a block, or several that make up a box.
@@ -142,7 +147,8 @@ class Writer(ABC):
     def abort(self) -> None:
         """Remove what was written; the target stays as it was."""
         self._closed = True
-        self._close(complete=False)
+        with suppress(OSError):  # a full disk refuses the last bytes, too, which are not wanted
+            self._close(complete=False)
         if self._partial.is_dir():
             shutil.rmtree(self._partial)
         else:
@@ -159,10 +165,14 @@ class Writer(ABC):
     ) -> None:
         if self._closed:
             return
-        if kind is None:
-            self.commit()
-        else:
+        if kind is not None:
             self.abort()
+            return
+        try:
+            self.commit()
+        except DacapoLikeError:
+            self.abort()
+            raise
 
     def _check_target(self) -> None:
         if not self.path.exists() or (self.path.is_dir() and not any(self.path.iterdir())):

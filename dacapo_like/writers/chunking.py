@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 from dacapo_like.core import block_shape
 from dacapo_like.errors import ConfigError
 from dacapo_like.spec import ArraySpec
 
+_LARGEST_CHUNK = 2**25  # bytes
+_SLAB = 2**25
+_MOST_FOR_CHUNKS = 4  # slabs of this many times the size, so that no stored chunk is read twice
+
 
 def chunk_shape(spec: ArraySpec, chunks: Sequence[int] | None) -> tuple[int, ...]:
     """Give the chunks that were asked for, else those that the array has, else cubes of about a megabyte.
+
+    Chunks that are too large to be read one by one, such as that of a compressed stream, are not taken over.
 
     Raises
     ------
@@ -18,10 +26,14 @@ def chunk_shape(spec: ArraySpec, chunks: Sequence[int] | None) -> tuple[int, ...
         They do not fit the array.
     """
     if chunks is None:
-        sizes = zip(block_shape(spec), spec.shape, strict=True)
+        own = block_shape(spec)
+        if math.prod(own) * spec.dtype.itemsize > _LARGEST_CHUNK:
+            own = block_shape(spec.replace(chunk_shape=None))
+        sizes = zip(own, spec.shape, strict=True)
         return tuple(max(min(wanted, n), 1) for wanted, n in sizes)
-    wanted = tuple(chunks)
-    if len(wanted) != spec.ndim or any(n < 1 for n in wanted):
+    given: Any = chunks  # of the command line, which knows no types
+    wanted = tuple(given) if isinstance(given, Sequence) else (given,)
+    if len(wanted) != spec.ndim or not all(isinstance(n, int) and n >= 1 for n in wanted):
         raise ConfigError(
             "chunks do not fit the array",
             got=wanted,
@@ -47,3 +59,39 @@ def shard_shape(chunks: tuple[int, ...], shards: Sequence[int] | None) -> tuple[
             "shards do not fit the chunks", got=tuple(shards), expected=f"multiples of {chunks}"
         )
     return tuple(shards)
+
+
+def slab_shape(spec: ArraySpec, whole: int = 0) -> tuple[int, ...]:
+    """Choose slabs of some tens of megabytes: whole fast axes, a part of one, a single index of the slow ones.
+
+    The part is of whole stored chunks where these are not too large.
+
+    Parameters
+    ----------
+    spec : ArraySpec
+        Of the array.
+    whole : int
+        How many of the last axes are never cut.
+
+    Examples
+    --------
+    >>> from dacapo_like.spec import from_shape
+    >>> slab_shape(from_shape((3, 900, 1000, 1000), "uint16", axes="czyx"))
+    (1, 16, 1000, 1000)
+    >>> slab_shape(from_shape((900, 1000, 1000), "uint16").replace(chunk_shape=(64, 64, 64)))
+    (64, 1000, 1000)
+    """
+    chunks = spec.chunk_shape or (1,) * spec.ndim
+    slab = [1] * spec.ndim
+    left = _SLAB // spec.dtype.itemsize
+    for i in reversed(range(spec.ndim)):
+        n, chunk = spec.shape[i], chunks[i]
+        slab[i] = n if i >= spec.ndim - whole else min(n, max(left, 1))
+        if slab[i] < n:
+            if chunk <= slab[i]:
+                slab[i] -= slab[i] % chunk
+            elif chunk <= left * _MOST_FOR_CHUNKS:
+                slab[i] = min(chunk, n)
+            break
+        left //= n
+    return tuple(slab)

@@ -1,20 +1,22 @@
-"""OME-NGFF 0.5 metadata of a multiscale image, made from specs."""
+"""OME-NGFF metadata of a multiscale image, 0.5 and 0.4, made from specs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
+from dacapo_like.anatomy import is_anatomical, words_of
 from dacapo_like.errors import ConfigError, SpecError
 from dacapo_like.geometry import Exact
+from dacapo_like.pyramids import pooling_method
 from dacapo_like.record import NAMESPACE, stored_number, write_record
 from dacapo_like.spec import ArraySpec
 from dacapo_like.units import length_name
 
-VERSION = "0.5"
+Version = Literal["0.5", "0.4"]
 
 _TYPES = {"t": "time", "c": "channel", "s": "channel"}
 _COLORS = ("FF0000", "00FF00", "0000FF", "FF00FF", "00FFFF", "FFFF00", "FFFFFF")
@@ -30,6 +32,7 @@ def image_attributes(
     *,
     name: str | None = None,
     attributes: Mapping[str, Any] | None = None,
+    version: Version = "0.5",
 ) -> dict[str, Any]:
     """Make the attributes of the group of a multiscale image.
 
@@ -41,6 +44,8 @@ def image_attributes(
         Of the image.
     attributes : mapping, optional
         JSON to keep in the record of this package, see `dacapo_like.record`.
+    version : {"0.5", "0.4"}
+        Of OME-NGFF.
 
     Raises
     ------
@@ -66,9 +71,12 @@ def image_attributes(
     }
     if name is not None:
         image["name"] = name
-    ome: dict[str, Any] = {"version": VERSION, "multiscales": [image]}
-    if finest.channels is not None:
-        ome["omero"] = {"channels": _channels(finest)}
+    if len(levels) > 1:
+        image["type"] = pooling_method(finest.kind)
+    ome: dict[str, Any] = {"multiscales": [image]}
+    channels = _channels(finest)
+    if channels is not None:
+        ome["omero"] = {"channels": channels}
     record = write_record(
         finest,
         numbers,
@@ -78,7 +86,10 @@ def image_attributes(
             for ours, word in zip(finest.units, units, strict=True)
         ),
     )
-    return {"ome": ome, NAMESPACE: record}
+    if version == "0.4":
+        image["version"] = version
+        return {**ome, NAMESPACE: record}
+    return {"ome": {"version": version, **ome}, NAMESPACE: record}
 
 
 def check_axes(spec: ArraySpec) -> None:
@@ -113,16 +124,30 @@ def dimension_names(spec: ArraySpec) -> list[str]:
     return [axis.removesuffix("^") for axis in spec.axes]
 
 
-def _axes(spec: ArraySpec, units: Sequence[str | None]) -> list[dict[str, str]]:
-    leading = [
+def _axes(spec: ArraySpec, units: Sequence[str | None]) -> list[dict[str, Any]]:
+    leading: list[dict[str, Any]] = [
         {"name": name, "type": _TYPES.get(name, "custom")}
         for name in dimension_names(spec)[: len(spec.leading_axes)]
     ]
-    spatial = [
+    spatial: list[dict[str, Any]] = [
         {"name": name, "type": "space"} | ({} if unit is None else {"unit": unit})
         for name, unit in zip(spec.spatial_axes, units, strict=True)
     ]
+    for axis, word in zip(spatial, _orientation(spec) or (), strict=False):
+        axis["orientation"] = {"type": "anatomical", "value": word}
     return leading + spatial
+
+
+def _orientation(spec: ArraySpec) -> tuple[str, ...] | None:
+    """Give the words of RFC-4 for the axes, where the world is an anatomical one and they lie along its own.
+
+    Words that name no direction of that world go out as they came in.
+    """
+    said = spec.attrs.get("axis_orientation", {})
+    words = tuple(said[axis] for axis in spec.spatial_axes if said.get(axis))
+    if spec.directions is not None or is_anatomical(words) or "nifti" in spec.attrs:
+        return words_of(spec.directions, spec.spatial_axes)
+    return words if len(words) == spec.dims else None
 
 
 def _unit(unit: str | None) -> str | None:
@@ -152,18 +177,44 @@ def _dataset(path: str, numbers: Mapping[str, Sequence[Exact]]) -> dict[str, Any
     }
 
 
-def _channels(spec: ArraySpec) -> list[dict[str, Any]]:
-    low, high = _value_range(spec.dtype)
-    single = len(spec.channel_names) == 1
+def _channels(spec: ArraySpec) -> list[dict[str, Any]] | None:
+    """Say how viewers are to show the channels: as a source said of channels of these names, else as usual.
+
+    ``None`` where nobody said anything of them.
+    """
+    shown = spec.attrs.get("omero", {}).get("channels", ())
+    names = [str(channel.get("label") or i) for i, channel in enumerate(shown)]
+    known = dict(zip(names, shown, strict=True))
+    fitting = spec.num_channels is not None and set(spec.channel_names) <= set(known)
+    if spec.num_channels is None or (spec.channels is None and not fitting):
+        return None
     return [
-        {
-            "label": label,
-            "color": "FFFFFF" if single else _COLORS[i % len(_COLORS)],
-            "active": True,
-            "window": {"min": low, "max": high, "start": low, "end": high},
-        }
-        for i, label in enumerate(spec.channel_names)
+        _channel(i, label, spec, known.get(label, {})) for i, label in enumerate(spec.channel_names)
     ]
+
+
+def _channel(i: int, label: str, spec: ArraySpec, shown: Mapping[str, Any]) -> dict[str, Any]:
+    low, high = _value_range(spec.dtype)
+    made = {
+        "label": label,
+        "color": "FFFFFF" if spec.num_channels == 1 else _COLORS[i % len(_COLORS)],
+        "active": True,
+        "window": {"min": low, "max": high, "start": low, "end": high},
+    }
+    kept = {key: value for key, value in shown.items() if key not in ("label", "window")}
+    window = shown.get("window")
+    if isinstance(window, Mapping) and _fits(window, spec.dtype):
+        kept["window"] = dict(window)
+    return made | kept
+
+
+def _fits(window: Mapping[str, Any], dtype: np.dtype[Any]) -> bool:
+    """Whether values of a window are those that voxels can have."""
+    values = [window.get(key) for key in ("min", "max", "start", "end")]
+    if not all(isinstance(value, (int, float)) for value in values):
+        return False
+    low, high = _value_range(dtype)
+    return dtype.kind == "f" or all(low <= value <= high for value in values if value is not None)
 
 
 def _value_range(dtype: np.dtype[Any]) -> tuple[int, int]:

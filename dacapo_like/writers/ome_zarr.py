@@ -1,52 +1,81 @@
-"""OME-Zarr 0.5: written block by block beside its place, and moved there when it is complete."""
+"""OME-Zarr 0.5 and 0.4: written block by block beside its place, with its pyramid, and moved there when it is complete."""
 
 from __future__ import annotations
 
-import json
+import itertools
 import os
-from collections.abc import Mapping, Sequence
+import shutil
+import zipfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like import tensorstores
-from dacapo_like.errors import ConfigError, SpecError
-from dacapo_like.geometry import Box
+from dacapo_like.errors import ConfigError, DacapoLikeError
+from dacapo_like.geometry import Box, blocks_of
+from dacapo_like.pyramids import coarser, pooling_method, read_pooled
+from dacapo_like.replacing import beside
 from dacapo_like.spec import ArraySpec
 from dacapo_like.writers.base import Writer, writes
 from dacapo_like.writers.chunking import chunk_shape, shard_shape
+from dacapo_like.writers.levels import Levels, level_factors
 from dacapo_like.writers.ngff import (
+    Version,
     check_axes,
     dimension_names,
     format_order,
     image_attributes,
     level_path,
 )
+from dacapo_like.writers.zarr_metadata import Compression, ZarrFormat, write_array, write_group
+from dacapo_like.writers.zipping import zip_folder
 
 T = TypeVar("T")
 
-_COMPRESSION_LEVEL = 3
 _ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+_MOST_THREADS = 8  # each holds a block and the finer voxels that it is made of
 
 
-@writes(".zarr")
+@writes(".zarr", ".zarr.zip", ".ozx")
 class OmeZarrWriter(Writer):
-    """Writes one array as an OME-Zarr 0.5 group.
+    """Writes one array as an OME-Zarr group, a folder or a zip file, with a pyramid of coarser levels.
 
     Blocks are written in any order and from any number of threads; blocks that are never written, or hold nothing but zeros,
     are not stored. Boxes and chunks are in the array's order of axes; the format's has time first.
 
+    The coarser levels are made by `commit`, each from the one before: means of images, integers rounded half to even, and the
+    most frequent labels. All levels begin at the same corner; voxels at the far end that do not fill a coarser one are
+    dropped.
+
     Parameters
     ----------
     path : str or Path
-        Of the group.
+        Of the group: a folder, or a file where it ends in ``.zip`` or ``.ozx``.
     spec : ArraySpec
         Of the array.
+    version : {"0.5", "0.4"}
+        Of OME-NGFF; 0.4 is stored as Zarr 2.
+    levels : int or "auto"
+        Number of levels; 1 for no pyramid. The finest axes are halved until voxels are isotropic within a factor of 2, then
+        all, by default until a level is about as long as a chunk.
+    factors : sequence, optional
+        Levels instead: per level how many voxels of the *finest* one become one, a number for all spatial axes or one each.
+    match_scale_factors_from : path, optional
+        Of another OME-Zarr, to have the same factors.
     chunks : sequence of int, optional
         Along every axis; by default those that the array has, or cubes of about a megabyte.
     shards : sequence of int, optional
-        Files of chunks, multiples of `chunks`; by default every chunk is a file.
+        Files of chunks, multiples of `chunks`; by default every chunk is a file. Not in 0.4.
+    compression : {"zstd", "blosc", "gzip"} or None
+        Of chunks.
+    compression_level : int, optional
+        Of the codec; by default 3 for zstd, else 5.
+    checksum : bool
+        Whether damaged chunks are found in reading; Zarr 2 has no place for it.
     **options
         As of every `Writer`.
 
@@ -62,18 +91,18 @@ class OmeZarrWriter(Writer):
     SourceError
         Something is in the way.
     SpecError
-        The format has no place for such an array.
+        The format has no place for such an array, or for so many levels.
+    ConfigError
+        An option is none of the choices.
 
     Examples
     --------
     >>> import tempfile
-    >>> import numpy as np
-    >>> from dacapo_like.geometry import blocks_of
     >>> from dacapo_like.spec import from_shape
     >>> spec = from_shape((4, 6), voxel_size=(9.8, 4), units="nm")
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     with OmeZarrWriter(f"{folder}/a.zarr", spec, chunks=(2, 4)) as writer:
-    ...         for box in blocks_of(spec.shape, writer.block_shape):
+    ...     with OmeZarrWriter(f"{folder}/a.zarr", spec, chunks=(2, 4), levels=2) as writer:
+    ...         for box in writer.boxes():
     ...             writer.write(box, np.ones(box.shape, spec.dtype))
     """
 
@@ -82,39 +111,126 @@ class OmeZarrWriter(Writer):
         path: str | os.PathLike[str],
         spec: ArraySpec,
         *,
+        version: Version = "0.5",
+        levels: Levels = "auto",
+        factors: Sequence[int | Sequence[int]] | None = None,
+        match_scale_factors_from: str | os.PathLike[str] | None = None,
         chunks: Sequence[int] | None = None,
         shards: Sequence[int] | None = None,
+        compression: str | None = "zstd",
+        compression_level: int | None = None,
+        checksum: bool = True,
         **options: Any,
     ) -> None:
         self._order = format_order(spec)
         stored = spec.transposed(self._order)
         check_axes(stored)
         super().__init__(path, spec, **options)
+        self._version = _checked_version(version, shards)
         self.chunk_shape = chunk_shape(spec, chunks)
         self.block_shape = shard_shape(self.chunk_shape, shards)
-        group = _group_document([stored], self.name, self.attributes)
-        array = _array_document(
-            stored, self._stored_axes(self.chunk_shape), self._stored_axes(self.block_shape)
+        self._factors = level_factors(
+            stored, self._stored_axes(self.chunk_shape), levels, factors, match_scale_factors_from
         )
-        folder = self._partial / level_path(0)
+        self._levels = list(itertools.accumulate(self._factors, coarser, initial=stored))
+        how = Compression.of(compression, compression_level, checksum=checksum)
         try:
-            folder.mkdir(parents=True)
-            (self._partial / "zarr.json").write_text(group)
-            (folder / "zarr.json").write_text(array)
-        except OSError as error:
-            raise self._failure("cannot write here", error) from error
-        self._array: Any = _open_for_writing(folder)
+            self._make(how)
+        except (OSError, DacapoLikeError) as error:
+            shutil.rmtree(self._partial, ignore_errors=True)  # it may not be there yet
+            if isinstance(error, OSError):
+                raise self._failure("cannot write here", error) from error
+            raise
+        self._arrays = [self._open(level) for level in range(len(self._levels))]
+
+    def _make(self, compression: Compression) -> None:
+        """Write all metadata."""
+        attributes = image_attributes(
+            self._levels, name=self.name, attributes=self.attributes, version=self._version
+        )
+        write_group(self._partial, self._format, attributes)
+        chunks, blocks = self._stored_axes(self.chunk_shape), self._stored_axes(self.block_shape)
+        for level, spec in enumerate(self._levels):
+            names, folder = dimension_names(spec), self._partial / level_path(level)
+            write_array(folder, self._format, spec, names, chunks, blocks, compression)
+
+    @property
+    def _format(self) -> ZarrFormat:
+        return 2 if self._version == "0.4" else 3
+
+    def _open(self, level: int) -> Any:
+        """Open through TensorStore, or in a forked child through zarr-python; voxels are assigned to either."""
+        folder = self._partial / level_path(level)
+        if tensorstores.usable():
+            return tensorstores.open_zarr(folder, self._format, write=True)
+        import zarr
+
+        return zarr.open_array(folder, mode="r+")
 
     def _write(self, box: Box, data: NDArray[Any]) -> None:
         try:
-            self._array[self._stored_axes(box.slices)] = data.transpose(self._order)
+            self._arrays[0][self._stored_axes(box.slices)] = data.transpose(self._order)
         except tensorstores.ERRORS as error:
             raise self._failure(f"cannot write voxels {box.offset} to {box.end}", error) from error
 
-    def _close(self, *, complete: bool) -> None:  # noqa: ARG002  # written voxels are on disk
-        self._array = None
+    def commit(self) -> None:
+        """Make the coarser levels, and move all into its place; after an error in that nothing is left behind.
+
+        Raises
+        ------
+        SourceError
+            Something has come into the way since, or the disk refuses.
+        """
+        try:
+            super().commit()
+        except BaseException:
+            if self._closed:
+                self._remove()
+            raise
+
+    def _close(self, *, complete: bool) -> None:
+        if complete:
+            for level in range(1, len(self._levels)):
+                self._build(level)
+            self._check_target()  # that may have taken long
+        self._arrays = []
+        if complete and _is_zip_name(self.path):
+            folder, self._partial = self._partial, beside(self.path)
+            try:
+                zip_folder(folder, self._partial, self._version)
+            finally:
+                shutil.rmtree(folder)
+
+    def _build(self, level: int) -> None:
+        """Make a level from the one before, some blocks at a time."""
+        spec, finer, coarse = self._levels[level], self._arrays[level - 1], self._arrays[level]
+        cells = (1,) * len(spec.leading_axes) + self._factors[level - 1]
+        method = pooling_method(spec.kind)
+
+        def build(box: Box) -> None:
+            coarse[box.slices] = read_pooled(
+                lambda part: np.asarray(finer[part.slices]), box, cells, method, spec.dtype
+            )
+
+        threads = min(os.cpu_count() or 1, _MOST_THREADS)
+        boxes = blocks_of(spec.shape, self._stored_axes(self.block_shape))
+        try:
+            with ThreadPoolExecutor(threads) as pool:
+                while batch := list(itertools.islice(boxes, 4 * threads)):
+                    list(pool.map(build, batch))
+        except tensorstores.ERRORS as error:
+            raise self._failure(f"cannot make level {level}", error) from error
+
+    def _remove(self) -> None:
+        self._arrays = []
+        if self._partial.is_dir():
+            shutil.rmtree(self._partial)
+        else:
+            self._partial.unlink(missing_ok=True)
 
     def _is_replaceable(self) -> bool:
+        if _is_zip_name(self.path):
+            return self.path.is_file() and zipfile.is_zipfile(self.path)
         return any((self.path / name).is_file() for name in _ZARR_FILES)
 
     def _stored_axes(self, values: tuple[T, ...]) -> tuple[T, ...]:
@@ -122,55 +238,22 @@ class OmeZarrWriter(Writer):
         return tuple(values[i] for i in self._order)
 
 
-def _open_for_writing(folder: Path) -> Any:
-    """Open through TensorStore, or in a forked child through zarr-python; voxels are assigned to either."""
-    if tensorstores.usable():
-        return tensorstores.open_zarr(folder, 3, write=True)
-    import zarr
-
-    return zarr.open_array(folder, mode="r+")
+def _is_zip_name(path: Path) -> bool:
+    return path.suffix.lower() in (".zip", ".ozx")
 
 
-def _group_document(
-    levels: Sequence[ArraySpec], name: str, attributes: Mapping[str, Any] | None
-) -> str:
-    made = image_attributes(levels, name=name, attributes=attributes)
-    document = {"zarr_format": 3, "node_type": "group", "attributes": made}
-    try:
-        return json.dumps(document, indent=2, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise ConfigError("attributes to keep are not JSON", got=error) from error
-
-
-def _array_document(spec: ArraySpec, chunks: tuple[int, ...], blocks: tuple[int, ...]) -> str:
-    if spec.dtype.kind not in "biuf" or spec.dtype.itemsize > 8:
-        raise SpecError(
-            "Zarr has no such voxels", got=spec.dtype, expected="bool, integer or float"
+def _checked_version(version: Version | float, shards: Sequence[int] | None) -> Version:
+    """Give the version's name; in YAML it is a number."""
+    known = next((name for name in get_args(Version) if name == str(version)), None)
+    if known is None:
+        raise ConfigError(
+            "OME-NGFF is not written in this version",
+            got=version,
+            expected=" or ".join(get_args(Version)),
+            key=("version",),
         )
-    little = {"name": "bytes", "configuration": {"endian": "little"}}
-    zstd = {
-        "name": "zstd",
-        "configuration": {"level": _COMPRESSION_LEVEL, "checksum": True},
-    }
-    sharding = {
-        "name": "sharding_indexed",
-        "configuration": {
-            "chunk_shape": chunks,
-            "codecs": [little, zstd],
-            "index_codecs": [little, {"name": "crc32c"}],
-            "index_location": "end",
-        },
-    }
-    document = {
-        "zarr_format": 3,
-        "node_type": "array",
-        "shape": spec.shape,
-        "data_type": spec.dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": blocks}},
-        "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "fill_value": False if spec.dtype.kind == "b" else 0,
-        "codecs": [sharding] if blocks != chunks else [little, zstd],
-        "dimension_names": dimension_names(spec),
-        "attributes": {},
-    }
-    return json.dumps(document, indent=2)
+    if known == "0.4" and shards is not None:
+        raise ConfigError(
+            "OME-NGFF 0.4 has no shards", got=tuple(shards), expected="0.5", key=("shards",)
+        )
+    return known  # type: ignore[no-any-return]  # one of the choices

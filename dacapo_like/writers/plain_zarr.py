@@ -11,9 +11,9 @@ from typing import Any, Literal
 from dacapo_like.consolidated import refresh_consolidated
 from dacapo_like.errors import ConfigError, SourceError, SpecError
 from dacapo_like.padding import fitting_value
-from dacapo_like.record import NAMESPACE, stored_number, write_record
 from dacapo_like.replacing import beside, replace_folder
 from dacapo_like.spec import ArraySpec
+from dacapo_like.writers.attributes import array_attributes
 from dacapo_like.writers.chunking import chunk_shape, shard_shape
 
 ZarrFormat = Literal[2, 3]
@@ -177,21 +177,12 @@ def _options(
 
 
 def _attributes(spec: ArraySpec, attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """Say what the array is, as funlib.persistence spells it: a mark on the axes that are not spatial."""
-    made: dict[str, Any] = {
-        "axis_names": [f"{axis}^" for axis in spec.leading_axes] + list(spec.spatial_axes),
-        "voxel_size": [stored_number(value) for value in spec.voxel_size],
-        "offset": [stored_number(value) for value in spec.offset],
-    }
-    if any(spec.units):
-        made["units"] = [unit or "" for unit in spec.units]
-    taken = next((key for key in attributes if key in {*made, "units", NAMESPACE}), None)
+    made = array_attributes(spec)
+    taken = next((key for key in attributes if key in {*made, "units"}), None)
     if taken is not None:
         raise ConfigError(
             "an attribute that says what the array is", got=taken, key=("attributes", taken)
         )
-    numbers = {"voxel_size": tuple(spec.voxel_size), "offset": tuple(spec.offset)}
-    made[NAMESPACE] = write_record(spec, {"": numbers}, channels=True)
     made.update(attributes)
     try:
         json.dumps(made, allow_nan=False)

@@ -342,6 +342,13 @@ def test_other_files_are_refused(tmp_path, content, message):
     assert error.value.where == str(path)
 
 
+def test_a_mistyped_file_name_gets_a_suggestion(tmp_path):
+    write(tmp_path / "sample.h5", small())
+    with pytest.raises(SourceError, match=r"did you mean 'sample\.h5'") as error:
+        opened(tmp_path / "smaple.h5")
+    assert error.value.key == ("file_name",)
+
+
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(SourceError, match="Is a directory"):
         opened(tmp_path)

@@ -324,11 +324,49 @@ def test_corrupt_metadata_are_an_error_that_says_where(tmp_path, attributes, wha
 
 def test_levels_that_are_not_there(tmp_path):
     path = group(tmp_path / "a.zarr", pyramid(([1, 1], None), ([2, 2], None)), plane_levels(1))
-    with pytest.raises(SourceError, match="no such level") as caught:
-        opened(path, level=2)
-    assert caught.value.expected == "0 to 1"
+    with pytest.raises(SourceError, match="no such level"):
+        opened(path, level=-1)
     with pytest.raises(SourceError, match="the array of a level is not there"):
         opened(path, level=1)
+
+
+# Levels beyond the stored ones
+
+
+@pytest.mark.parametrize("kind", ["image", "labels"])
+@pytest.mark.parametrize(("shape", "beyond"), [((2, 12, 19, 17), 1), ((2, 12, 19, 17), 3)])
+def test_a_level_beyond_the_pyramid_joins_voxels_of_the_last_one(tmp_path, kind, shape, beyond):
+    data = np.random.default_rng(3).integers(0, 5, shape).astype("uint16")
+    axes = [{"name": "c", "type": "channel"}] + [{"name": n, "type": "space"} for n in "zyx"]
+    steps = [
+        {"type": "scale", "scale": [1, 25, 9.8, 0.7]},
+        {"type": "translation", "translation": [0, 1, 2, 3]},
+    ]
+    datasets = [{"path": "s0", "coordinateTransformations": steps}]
+    metadata = {"version": "0.5", "multiscales": [{"axes": axes, "datasets": datasets}]}
+    path = group(tmp_path / "a.zarr", {"ome": metadata}, {"s0": data})
+    cell = 2**beyond
+    array = opened(path, level=beyond, kind=kind)
+    fine = opened(path, kind=kind)
+    assert array.voxel_size == fine.voxel_size * cell
+    assert array.offset == fine.offset
+    assert array.shape == (2, *(n // cell for n in shape[1:]))
+    expected = fine.downsample((cell,) * 3)
+    np.testing.assert_array_equal(np.asarray(array), np.asarray(expected))
+    kept = data[:, : shape[1] // cell * cell, : shape[2] // cell * cell, : shape[3] // cell * cell]
+    if kind == "image":
+        z, y, x = array.shape[1:]
+        cells = kept.reshape(2, z, cell, y, cell, x, cell).astype(float)
+        np.testing.assert_array_equal(np.asarray(array), np.rint(cells.mean(axis=(2, 4, 6))))
+    assert not array.writable
+    np.testing.assert_array_equal(
+        np.asarray(opened(path, level=beyond, kind=kind, channels=[1])), np.asarray(array)[1:]
+    )
+    with pytest.raises(SourceError, match="no such level") as caught:
+        opened(path, level=4)
+    assert caught.value.expected == "0 to 3"
+    with pytest.raises(SourceError, match="no such level"):
+        opened(path, level=10**12)
 
 
 def test_axes_that_do_not_fit_the_array(tmp_path):

@@ -1,0 +1,125 @@
+"""numpy's ``.npy``, mapped into memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tokenize import TokenError
+from typing import Any
+
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.core import Reader
+from dacapo_like.errors import ReadError, SourceError, did_you_mean
+from dacapo_like.geometry import Box
+from dacapo_like.registry import register
+from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, lay_out
+
+_RUN = 2**20  # bytes
+
+
+@register("npy")
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class NpyArrayConfig(StoredArrayConfig):
+    """An array that `numpy.save` wrote, in C or Fortran order; a read touches only the pages of the file that it needs.
+
+    The format keeps voxels only: axes, voxel size, offset and units are what the config says. Arrays of objects are refused, as
+    unpickling them would run whatever they say.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.save(f"{folder}/a.npy", np.arange(12, dtype="uint16").reshape(3, 4))
+    ...     array = NpyArrayConfig(file_name=f"{folder}/a.npy", voxel_size=(4, 4), units="nm").array()
+    ...     array[1:, :2].tolist()
+    [[4, 5], [8, 9]]
+    """
+
+    def open(self) -> Reader:
+        """Read the header and map the voxels.
+
+        Raises
+        ------
+        SourceError
+            The file is not there, is no ``.npy`` of numbers or shorter than its header says, or its axes are not known.
+        """
+        voxels = _mapped(self.file_name)
+        stored = Stored(shape=voxels.shape, dtype=voxels.dtype, chunk_shape=_lies_together(voxels))
+        return _NpyReader(lay_out(stored, self, self.file_name), voxels, self.file_name)
+
+
+def _mapped(file_name: str) -> NDArray[Any]:
+    path = Path(file_name)
+    try:
+        with path.open("rb") as file:
+            np.lib.format.read_magic(file)  # else numpy takes it for a pickle
+        return np.lib.format.open_memmap(path, "r")
+    except FileNotFoundError as error:
+        names = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise SourceError(
+            "file does not exist",
+            where=file_name,
+            hint=did_you_mean(path.name, names),
+            key=("file_name",),
+        ) from error
+    except (OSError, ValueError, TypeError, OverflowError, SyntaxError, TokenError) as error:
+        raise SourceError(  # headers are Python literals: damaged ones fail as such
+            "not a .npy file that can be read",
+            got=" ".join(str(error).split()),
+            where=file_name,
+            key=("file_name",),
+        ) from error
+
+
+def _lies_together(voxels: NDArray[Any]) -> tuple[int, ...]:
+    """Give what is best read at once: about a megabyte that lies together.
+
+    Examples
+    --------
+    >>> _lies_together(np.empty((1000, 1000, 4), "uint8"))
+    (262, 1000, 4)
+    >>> _lies_together(np.empty((1000, 1000, 4), "uint8", order="F"))
+    (1000, 1000, 1)
+    """
+    left = max(_RUN // voxels.itemsize, 1)
+    run = [1] * voxels.ndim
+    for axis in np.argsort(voxels.strides, kind="stable"):
+        run[axis] = max(min(voxels.shape[axis], left), 1)
+        left = max(left // run[axis], 1)
+    return tuple(run)
+
+
+class _NpyReader(Reader):
+    def __init__(self, layout: Layout, voxels: NDArray[Any], file_name: str) -> None:
+        self.spec = layout.spec
+        self._layout = layout
+        self._voxels = voxels
+        self._file = Path(file_name)
+        self._length = self._file.stat().st_size
+
+    def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read a box."""
+        self._check_length()
+
+        def start(stored: Box) -> Any:
+            return lambda: np.array(self._voxels[stored.slices], self.spec.dtype)
+
+        return self._layout.start(box, start, out)()
+
+    def _check_length(self) -> None:
+        """Refuse a file that was cut off: to touch a page that is not there any more would end the process."""
+        try:
+            length = self._file.stat().st_size
+        except OSError as error:
+            raise ReadError(
+                "voxels cannot be read", got=error.strerror, where=str(self._file)
+            ) from error
+        if length < self._length:
+            raise ReadError(
+                "the file was truncated",
+                got=f"{length} bytes",
+                expected=f"{self._length} bytes",
+                where=str(self._file),
+            )
