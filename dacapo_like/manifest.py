@@ -10,7 +10,6 @@ import base64
 import json
 import zlib
 from collections.abc import Iterable, Iterator
-from itertools import product
 from math import prod
 from typing import Any
 
@@ -44,8 +43,8 @@ class Manifest:
     array([[1, 0],
            [0, 0],
            [0, 1]])
-    >>> [box for box in manifest.boxes_written(Box((3, 3), (2, 2)))]
-    [Box(offset=(4, 4), shape=(1, 1))]
+    >>> list(manifest.files_written(Box((3, 3), (2, 2))))
+    [(2, 1)]
     """
 
     file_shape: tuple[int, ...]
@@ -62,19 +61,11 @@ class Manifest:
             written[index] = True
         return cls(file_shape, written)
 
-    def all_written(self, box: Box) -> bool:
-        """Whether every file that a box touches was written: one that is absent is then lost."""
-        return bool(self.written[self._touched(box).slices].all())
-
-    def boxes_written(self, box: Box) -> Iterator[Box]:
-        """Give the part of a box that lies in each file that was written."""
+    def files_written(self, box: Box) -> Iterator[tuple[int, ...]]:
+        """Give the index of each file that was written and that a box touches."""
         touched = self._touched(box)
-        for index in product(
-            *(range(a, b) for a, b in zip(touched.offset, touched.end, strict=True))
-        ):
-            if self.written[index]:
-                start = [i * n for i, n in zip(index, self.file_shape, strict=True)]
-                yield Box(tuple(start), self.file_shape).intersect(box)
+        for index in np.argwhere(self.written[touched.slices]):
+            yield tuple(int(i) + first for i, first in zip(index, touched.offset, strict=True))
 
     def _touched(self, box: Box) -> Box:
         """Give the files that a box touches, as a box of their indices."""

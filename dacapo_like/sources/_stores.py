@@ -42,6 +42,8 @@ class Place:
         The folder itself, where it can be written to.
     for_zarr : callable
         Gives what zarr-python takes as the store, and the path of the folder in it; opens what it has to.
+    has : callable or None
+        Whether a file is in the folder; ``None`` where to ask costs a request.
     remote : bool
         Whether a failure to open may be the network's.
     """
@@ -49,6 +51,7 @@ class Place:
     kvstore: Mapping[str, Any]
     folder: Path | None = None
     for_zarr: Callable[[], tuple[Any, str]]
+    has: Callable[[str], bool] | None = None
     remote: bool = False
 
 
@@ -217,6 +220,7 @@ class LocalStore:
             kvstore={"driver": "file", "path": f"{folder.absolute()}/"},
             folder=folder,
             for_zarr=lambda: (folder, ""),
+            has=lambda name: (folder / name).is_file(),
         )
 
 
@@ -313,6 +317,7 @@ class ZipStore:
         return Place(
             kvstore={"driver": "zip", "base": base, "path": f"{folder}/" if folder else ""},
             for_zarr=for_zarr,
+            has=lambda name: posixpath.join(key, name) in self.names,
         )
 
 

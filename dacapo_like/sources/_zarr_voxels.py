@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from dacapo_like import tensorstores
 from dacapo_like.consolidated import refresh_consolidated
 from dacapo_like.errors import ConfigError, DacapoLikeError, ReadError, SourceError, WriteError
 from dacapo_like.geometry import Box
+from dacapo_like.manifest import FILE_NAME, Manifest
 from dacapo_like.replacing import locked, replace_file
 from dacapo_like.sources._stores import Place
 from dacapo_like.sources._tensorstore_voxels import Missing, TensorStoreVoxels
@@ -47,16 +48,26 @@ class ZarrVoxels(TensorStoreVoxels):
         What is done about chunks that are not there.
     where : str
         For errors.
+    manifest : Manifest, optional
+        Which files our own writer listed: these have to be there.
     """
 
     def __init__(
-        self, place: Place, zarr_format: int, metadata: ArrayMetadata, missing: Missing, where: str
+        self,
+        place: Place,
+        zarr_format: int,
+        metadata: ArrayMetadata,
+        missing: Missing,
+        where: str,
+        manifest: Manifest | None = None,
     ) -> None:
         super().__init__(self._open_tensorstore, missing, where)
+        self._manifest = manifest
         self._place_of_array = place
         self._zarr_format = zarr_format
         self._metadata = metadata
-        self._store_fill = missing != "fill"  # what is left out would be missing
+        # what is left out would be missing
+        self._store_fill = missing != "fill" or manifest is not None
         self._target: Any = None
         self._refusal: str | None = None  # why TensorStore does not open the array
         self._zarr: tuple[int, Any] | None = None  # with the process that opened it
@@ -71,6 +82,35 @@ class ZarrVoxels(TensorStoreVoxels):
         """Open an array of rare codecs now: whether anything decodes them must not come out with the first voxels."""
         if not self._metadata.codecs <= _EVERYDAY_CODECS and not self._opens_in_tensorstore():
             self._open_zarr(SourceError)
+
+    def start(self, box: Box) -> Callable[[], NDArray[Any]]:
+        """Begin to read a box; the function that is returned waits for it."""
+        read = super().start(box)
+        if self._manifest is None:
+            return read
+
+        def wait() -> NDArray[Any]:
+            data = read()
+            self._check_written(box)
+            return data
+
+        return wait
+
+    def _check_written(self, box: Box) -> None:
+        """Raise where a file is gone that was written: it was read as the fill value."""
+        has = self._place_of_array.has
+        assert self._manifest is not None and has is not None  # noqa: S101, PT018  # it was found there
+        root = ["c"] if self._zarr_format == 3 else []
+        for index in self._manifest.files_written(box):
+            name = "/".join([*root, *map(str, index)])
+            if not has(name):
+                raise ReadError(
+                    "a chunk that was written is lost",
+                    got=f"no file {name}",
+                    expected=f"all files that {FILE_NAME} lists",
+                    where=self._place(box),
+                    hint=f"restore it from a copy; without {FILE_NAME} it is read as the fill value",
+                )
 
     def write(self, box: Box, data: NDArray[Any]) -> None:
         """Replace the voxels of a box; they are on disk when this returns."""

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from dacapo_like.core import Reader, about
 from dacapo_like.errors import DacapoLikeError, SourceError
 from dacapo_like.geometry import Box, Coordinate
+from dacapo_like.manifest import FILE_NAME, Manifest
 from dacapo_like.registry import register
 from dacapo_like.sources import ngff
 from dacapo_like.sources._coarser import CoarserVoxels, cells_of, coarsened
 from dacapo_like.sources._kept import KeptArrayConfig
-from dacapo_like.sources._stores import Store, inside, open_store
+from dacapo_like.sources._stores import Place, Store, inside, open_store
 from dacapo_like.sources._zarr_nodes import ArrayNode, Node, find_node, plain_json, read_node
 from dacapo_like.sources._zarr_voxels import ZarrVoxels
 from dacapo_like.sources.layout import Layout, Stored, lay_out, stored_from_attributes
@@ -75,9 +76,9 @@ class ZarrArrayConfig(KeptArrayConfig):
         key = inside(root, self.dataset or "", where, "dataset")
         node = find_node(store, key, ngff.is_wanted_image, where)
         array, stored, halvings = self._stored(store, node, where)
-        voxels = ZarrVoxels(
-            store.place(array.key), array.zarr_format, array.metadata, self.missing, where
-        )
+        place = store.place(array.key)
+        manifest = _manifest(store, place, array, where)
+        voxels = ZarrVoxels(place, array.zarr_format, array.metadata, self.missing, where, manifest)
         layout = lay_out(
             coarsened(stored, halvings, self.level or 0) if halvings else stored, self, where
         )
@@ -173,6 +174,14 @@ class ZarrArrayConfig(KeptArrayConfig):
             attributes, metadata.shape, metadata.dtype, metadata.chunk_shape, where
         )
         return attrs.evolve(stored, attrs=plain_json(node.attributes))
+
+
+def _manifest(store: Store, place: Place, array: ArrayNode, where: str) -> Manifest | None:
+    """Read the list of chunk files that our own writer left, where to look for it costs no request."""
+    if place.has is None or not place.has(FILE_NAME):
+        return None
+    text = store.read(posixpath.join(array.key, FILE_NAME))
+    return Manifest.parse(text or b"", array.metadata.shape, where)
 
 
 def _array_of(store: Store, group: Node, level: ngff.Level, where: str) -> ArrayNode:

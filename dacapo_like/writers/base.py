@@ -141,6 +141,8 @@ class Writer(ABC):
                 replace_folder(self._partial, self.path)
             else:
                 self._partial.replace(self.path)
+        except DacapoLikeError:
+            raise
         except OSError as error:
             raise self._failure("cannot move what was written into its place", error) from error
 

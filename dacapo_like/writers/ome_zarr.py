@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from dacapo_like import tensorstores
 from dacapo_like.errors import ConfigError, DacapoLikeError
 from dacapo_like.geometry import Box, blocks_of
+from dacapo_like.manifest import FILE_NAME, Manifest
 from dacapo_like.pyramids import coarser, pooling_method, read_pooled
 from dacapo_like.replacing import beside
 from dacapo_like.spec import ArraySpec
@@ -194,12 +195,25 @@ class OmeZarrWriter(Writer):
                 self._build(level)
             self._check_target()  # that may have taken long
         self._arrays = []
+        if complete:
+            for level in range(len(self._levels)):
+                self._list_files(level)
         if complete and _is_zip_name(self.path):
             folder, self._partial = self._partial, beside(self.path)
             try:
                 zip_folder(folder, self._partial, self._version)
             finally:
                 shutil.rmtree(folder)
+
+    def _list_files(self, level: int) -> None:
+        """Leave a list of the chunk files that there are, so that a lost one is told from one that was left out."""
+        folder = self._partial / level_path(level)
+        root = folder / "c" if self._format == 3 else folder
+        found = (path.relative_to(root).parts for path in root.rglob("*") if path.is_file())
+        indices = (tuple(map(int, parts)) for parts in found if all(map(str.isdigit, parts)))
+        shape = self._levels[level].shape
+        manifest = Manifest.of(shape, self._stored_axes(self.block_shape), indices)
+        (folder / FILE_NAME).write_text(manifest.dump())
 
     def _build(self, level: int) -> None:
         """Make a level from the one before, some blocks at a time."""
