@@ -7,6 +7,7 @@ written to.
 from __future__ import annotations
 
 import json
+import os
 import posixpath
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +45,8 @@ class Place:
         Gives what zarr-python takes as the store, and the path of the folder in it; opens what it has to.
     has : callable or None
         Whether a file is in the folder; ``None`` where to ask costs a request.
+    leaves : callable or None
+        Whether a file of the folder is, by a symbolic link, outside of the store; ``None`` where there are no links.
     remote : bool
         Whether a failure to open may be the network's.
     """
@@ -52,6 +55,7 @@ class Place:
     folder: Path | None = None
     for_zarr: Callable[[], tuple[Any, str]]
     has: Callable[[str], bool] | None = None
+    leaves: Callable[[str], bool] | None = None
     remote: bool = False
 
 
@@ -216,11 +220,14 @@ class LocalStore:
     def place(self, key: str) -> Place:
         """Say how to get at the voxels in a folder."""
         folder = self.root / key
+        inside = os.path.join(os.path.realpath(self.root), "")  # noqa: PTH118  # Path drops the last slash
+
         return Place(
             kvstore={"driver": "file", "path": f"{folder.absolute()}/"},
             folder=folder,
             for_zarr=lambda: (folder, ""),
             has=lambda name: (folder / name).is_file(),
+            leaves=lambda name: not os.path.realpath(folder / name).startswith(inside),
         )
 
 

@@ -7,16 +7,19 @@ import posixpath
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
+from itertools import product
 from typing import Any
 
 import attrs
 import numpy as np
 
 from dacapo_like.errors import SourceError, did_you_mean
+from dacapo_like.geometry import Box
 from dacapo_like.sources._stores import Store
 
 MAX_SEARCHED_FOLDERS = 10_000
 _METADATA_FILES = ("zarr.json", ".zarray", ".zgroup")
+_USUAL_NAMES = {"name": "default"}
 _V3_NUMBERS = frozenset(
     ["bool", "float16", "float32", "float64"]
     + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -28,7 +31,7 @@ class ArrayMetadata:
     """What the metadata say of the voxels of an array.
 
     `chunk_shape` is what is decoded at a time: of a sharded array, the chunks in its shards. `codecs` are the names of all
-    codecs and filters.
+    codecs and filters. `files` says how the array is cut into files, where that is known.
     """
 
     shape: tuple[int, ...]
@@ -36,6 +39,36 @@ class ArrayMetadata:
     chunk_shape: tuple[int, ...]
     codecs: frozenset[str]
     dimension_names: tuple[str | None, ...] | None = None
+    files: Files | None = None
+
+
+@attrs.frozen
+class Files:
+    """The files of an array: `shape` in voxels, and how their names are made of their indices.
+
+    Examples
+    --------
+    >>> Files((64, 64), prefix="c", separator="/").name((0, 3))
+    'c/0/3'
+    """
+
+    shape: tuple[int, ...]
+    prefix: str
+    separator: str
+
+    def name(self, index: Iterable[int]) -> str:
+        """Give the name of a file, as a path from the array's folder."""
+        parts = [*([self.prefix] if self.prefix else []), *map(str, index)]
+        return self.separator.join(parts)
+
+    def touched(self, box: Box) -> Iterator[tuple[int, ...]]:
+        """Give the indices of the files that a box touches."""
+        return product(
+            *(
+                range(a // n, -(-b // n))
+                for a, b, n in zip(box.offset, box.end, self.shape, strict=True)
+            )
+        )
 
 
 @attrs.frozen(kw_only=True)
@@ -151,7 +184,22 @@ def _array_v3(document: Mapping[str, Any]) -> ArrayMetadata:
         chunk_shape=integers(chunk_shape, least=1),
         codecs=frozenset(_codec_names(codecs)),
         dimension_names=None if names is None else tuple(names),
+        files=_files_v3(
+            document.get("chunk_key_encoding", _USUAL_NAMES), grid["configuration"]["chunk_shape"]
+        ),
     )
+
+
+def _files_v3(encoding: Mapping[str, Any], shape: Any) -> Files:
+    prefix, usual = ("c", "/") if encoding["name"] == "default" else ("", ".")
+    separator = encoding.get("configuration", {}).get("separator", usual)
+    return Files(integers(shape, least=1), prefix, _separator(separator))
+
+
+def _separator(value: Any) -> str:
+    if value not in ("/", "."):
+        raise ValueError(f"separator {value!r} where / or . is expected")
+    return str(value)
 
 
 def _codec_names(codecs: Iterable[Mapping[str, Any]]) -> Iterator[str]:
@@ -172,6 +220,11 @@ def _array_v2(document: Mapping[str, Any]) -> ArrayMetadata:
         chunk_shape=integers(document["chunks"], least=1),
         codecs=frozenset(
             codec["id"] for codec in [*filters, *([compressor] if compressor else [])]
+        ),
+        files=Files(
+            integers(document["chunks"], least=1),
+            "",
+            _separator(document.get("dimension_separator", ".")),
         ),
     )
 

@@ -63,6 +63,7 @@ class ZarrVoxels(TensorStoreVoxels):
     ) -> None:
         super().__init__(self._open_tensorstore, missing, where)
         self._manifest = manifest
+        self._inside: set[tuple[int, ...]] = set()
         self._place_of_array = place
         self._zarr_format = zarr_format
         self._metadata = metadata
@@ -85,6 +86,7 @@ class ZarrVoxels(TensorStoreVoxels):
 
     def start(self, box: Box) -> Callable[[], NDArray[Any]]:
         """Begin to read a box; the function that is returned waits for it."""
+        self._check_links(box)
         read = super().start(box)
         if self._manifest is None:
             return read
@@ -96,13 +98,30 @@ class ZarrVoxels(TensorStoreVoxels):
 
         return wait
 
+    def _check_links(self, box: Box) -> None:
+        """Raise where a file is a link that leads out of the store; each is looked at once."""
+        leaves, files = self._place_of_array.leaves, self._metadata.files
+        if leaves is None or files is None:
+            return
+        for index in files.touched(box):
+            if index in self._inside:
+                continue
+            name = files.name(index)
+            if name and leaves(name):
+                raise ReadError(
+                    "a symbolic link leads out of the store",
+                    got=name,
+                    where=self._place(box),
+                    hint="copy the chunk to its place, or name the store that it is in",
+                )
+            self._inside.add(index)
+
     def _check_written(self, box: Box) -> None:
         """Raise where a file is gone that was written: it was read as the fill value."""
-        has = self._place_of_array.has
-        assert self._manifest is not None and has is not None  # noqa: S101, PT018  # it was found there
-        root = ["c"] if self._zarr_format == 3 else []
+        has, files = self._place_of_array.has, self._metadata.files
+        assert self._manifest is not None and has is not None and files is not None  # noqa: S101, PT018  # it was found there
         for index in self._manifest.files_written(box):
-            name = "/".join([*root, *map(str, index)])
+            name = files.name(index)
             if not has(name):
                 raise ReadError(
                     "a chunk that was written is lost",
@@ -114,6 +133,7 @@ class ZarrVoxels(TensorStoreVoxels):
 
     def write(self, box: Box, data: NDArray[Any]) -> None:
         """Replace the voxels of a box; they are on disk when this returns."""
+        self._check_links(box)
         try:
             if self._opens_in_tensorstore():
                 self._write_tensorstore(box, data)

@@ -1,0 +1,170 @@
+"""Input that is damaged or hostile: one clear error that names the file and, where there are such, the chunk."""
+
+from __future__ import annotations
+
+import gzip
+import tracemalloc
+
+import h5py
+import nibabel
+import numcodecs
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from dacapo_like import from_numpy, open_array
+from dacapo_like.errors import DacapoLikeError, ReadError, SourceError
+from dacapo_like.testing import sample_voxels
+
+TYPES = {
+    ".nii": "nifti",
+    ".nii.gz": "nifti",
+    ".h5": "hdf5",
+    ".ome.tif": "tiff",
+    ".ims": "imaris",
+    ".npy": "npy",
+    ".zarr.zip": "zarr",
+}
+VOXELS = sample_voxels((32, 40, 48), "uint16")
+
+
+def written(folder, suffix):
+    array = from_numpy(VOXELS, voxel_size=(2, 1, 1), units="um")
+    if suffix == ".npy":
+        np.save(folder / "a.npy", VOXELS)
+        return folder / "a.npy"
+    return array.save(folder / f"a{suffix}")
+
+
+def opened(path, suffix, **fields):
+    if suffix == ".npy":
+        fields |= {"axes": ["z", "y", "x"], "voxel_size": [2, 1, 1]}
+    return open_array({"type": TYPES[suffix], "file_name": str(path), **fields})
+
+
+@pytest.mark.parametrize("suffix", TYPES)
+@pytest.mark.parametrize("kept", [0, 3, 0.1, 0.5, 0.9, 0.999])
+def test_a_file_that_was_cut_off(tmp_path, suffix, kept):
+    path = written(tmp_path, suffix)
+    content = path.read_bytes()
+    path.write_bytes(content[: kept if isinstance(kept, int) else int(kept * len(content))])
+    with pytest.raises(SourceError) as error:
+        opened(path, suffix).read()
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", TYPES)
+@pytest.mark.parametrize(
+    "content", [b"hello, world", b"\x89PNG\r\n\x1a\n" + bytes(600), bytes(5000)]
+)
+def test_a_file_of_another_kind(tmp_path, suffix, content):
+    path = tmp_path / f"a{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(SourceError) as error:
+        opened(path, suffix).read()
+    assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"shards": (16, 16, 16)}, {"compression": "blosc"}, {"compression": None}]
+)
+def test_a_flipped_bit_in_a_checksummed_chunk(tmp_path, options):
+    path = from_numpy(VOXELS).save(tmp_path / "a.zarr", chunks=(8, 8, 8), levels=1, **options)
+    chunk = max((path / "0" / "c").rglob("*"))
+    damaged = bytearray(chunk.read_bytes())
+    damaged[len(damaged) // 3] ^= 4
+    chunk.write_bytes(damaged)
+    array = open_array({"type": "zarr", "file_name": str(path)})
+    with pytest.raises(ReadError, match=r"a\.zarr, voxels .*: voxels cannot be read") as error:
+        array.read()
+    assert chunk.relative_to(path / "0").as_posix() in str(error.value)
+    np.testing.assert_array_equal(array[:8, :8, :8], VOXELS[:8, :8, :8])
+
+
+@pytest.mark.parametrize(("codec", "version"), [("zstd", 3), ("gzip", 3), ("gzip", 2)])
+def test_a_chunk_that_unpacks_to_far_more(tmp_path, codec, version):
+    codecs = {"zstd": zarr.codecs.ZstdCodec(), "gzip": zarr.codecs.GzipCodec()}
+    made = zarr.create_array(
+        tmp_path / "a.zarr",
+        shape=(64, 64),
+        chunks=(64, 64),
+        dtype="uint8",
+        zarr_format=version,
+        compressors=codecs[codec] if version == 3 else numcodecs.GZip(),
+    )
+    made[...] = 1
+    bomb = bytes(200 * 2**20)
+    packed = gzip.compress(bomb, 1) if codec == "gzip" else numcodecs.Zstd(1).encode(bomb)
+    (tmp_path / "a.zarr" / ("c/0/0" if version == 3 else "0.0")).write_bytes(packed)
+    array = open_array({"type": "zarr", "file_name": str(tmp_path / "a.zarr")})
+    tracemalloc.start()
+    with pytest.raises(ReadError, match="voxels cannot be read"):
+        array.read()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**20
+
+
+@pytest.mark.parametrize("link", ["chunk", "folder", "metadata"])
+@pytest.mark.parametrize("version", [2, 3])
+def test_a_link_out_of_the_store(tmp_path, link, version):
+    for name in ("a", "secret"):
+        zarr.create_array(
+            tmp_path / f"{name}.zarr", data=VOXELS, chunks=(16, 16, 16), zarr_format=version
+        )
+    inside, outside = tmp_path / "a.zarr", tmp_path / "secret.zarr"
+    name = {
+        ("chunk", 2): "0.1.2",
+        ("chunk", 3): "c/0/1/2",
+        ("folder", 3): "c/0",
+        ("metadata", 2): ".zarray",
+        ("metadata", 3): "zarr.json",
+    }.get((link, version))
+    if name is None:
+        (inside / "0.0.0").unlink()
+        name = "0.0.0"
+    elif link == "folder":
+        (inside / name).rename(tmp_path / "moved")
+    else:
+        (inside / name).unlink()
+    (inside / name).symlink_to(outside / name)
+    with pytest.raises(SourceError, match="symbolic link leads out of the store") as error:
+        open_array({"type": "zarr", "file_name": str(inside)}).read()
+    assert str(inside) in str(error.value)
+
+
+def test_a_store_that_is_a_link_and_links_inside_of_it(tmp_path):
+    zarr.create_array(tmp_path / "real.zarr", data=VOXELS, chunks=(16, 16, 16))
+    (tmp_path / "a.zarr").symlink_to(tmp_path / "real.zarr")
+    chunks = tmp_path / "real.zarr" / "c"
+    (chunks / "0" / "0" / "1").unlink()
+    (chunks / "0" / "0" / "1").symlink_to(chunks / "0" / "0" / "0")
+    expected = VOXELS.copy()
+    expected[:16, :16, 16:32] = VOXELS[:16, :16, :16]
+    array = open_array({"type": "zarr", "file_name": str(tmp_path / "a.zarr")})
+    np.testing.assert_array_equal(array.read(), expected)
+
+
+def test_an_external_link_of_hdf5(tmp_path):
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["x"] = VOXELS
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["x"] = h5py.ExternalLink(str(tmp_path / "secret.h5"), "x")
+    with pytest.raises(SourceError, match="another file") as error:
+        open_array({"type": "hdf5", "file_name": str(tmp_path / "a.h5"), "dataset": "x"})
+    assert str(tmp_path / "a.h5") in str(error.value)
+
+
+def test_headers_of_absurd_sizes(tmp_path):
+    nibabel.save(nibabel.Nifti1Image(VOXELS[:2], np.eye(4)), tmp_path / "a.nii")
+    header = bytearray((tmp_path / "a.nii").read_bytes())
+    header[40:56] = np.array([7, *[32767] * 7], "<i2").tobytes()
+    (tmp_path / "a.nii").write_bytes(header)
+    with pytest.raises(DacapoLikeError):
+        opened(tmp_path / "a.nii", ".nii")[(0,) * 7]
+    tifffile.imwrite(tmp_path / "a.ome.tif", VOXELS[:2], photometric="minisblack")
+    content = (tmp_path / "a.ome.tif").read_bytes()
+    (tmp_path / "a.ome.tif").write_bytes(content[:8] + content[8:60].replace(b"\0", b"\xff"))
+    with pytest.raises(DacapoLikeError):
+        opened(tmp_path / "a.ome.tif", ".ome.tif")
