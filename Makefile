@@ -56,6 +56,7 @@ docs: $(FOR_WORK)  ## Build the documentation into docs/_build/html; a warning i
 
 bench: $(FOR_WORK)  ## Run the benchmarks
 	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/bytes_read.py
 
 schema: $(FOR_WORK)  ## Write the JSON Schemas anew
 	$(BIN)/dacapo-like schema --write schemas
