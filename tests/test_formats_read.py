@@ -23,6 +23,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # of what ome-zarr-py is made of
     from ome_zarr.writer import write_image
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 SIZES = {"s": 2, "t": 3, "c": 4, "z": 5, "y": 6, "x": 7}
 VOXEL_SIZE = {"z": Fraction("2.5"), "y": Fraction("0.7"), "x": Fraction("9.8")}
 OFFSET = {"z": -40, "y": Fraction("12.25"), "x": Fraction("4.9")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from dacapo_like.geometry import blocks_of
 from dacapo_like.kernels.pool import Method
 from dacapo_like.pyramids import read_pooled
+from dacapo_like.writers.h5_chunks import write_chunks
 
 Size = tuple[int, ...]
 
@@ -58,31 +58,6 @@ def chunk_shape(size: Size, itemsize: int) -> Size:
             break
         chunk[min(short, key=lambda i: (chunk[i], -i))] *= 2
     return tuple(chunk)
-
-
-def write_chunks(
-    dataset: Any, offset: Sequence[int], data: NDArray[Any], compression_level: int
-) -> None:
-    """Write whole chunks, filled up with zeros at the end of the level.
-
-    They are compressed outside of HDF5, which lets one thread work at a time.
-
-    Parameters
-    ----------
-    dataset : h5py.Dataset
-        Compressed with gzip, and with nothing else.
-    offset : sequence of int
-        Of the first chunk.
-    data : ndarray
-        Along z, y, x.
-    compression_level : int
-        From 0 to 9.
-    """
-    for box in blocks_of(data.shape, dataset.chunks):
-        chunk = np.zeros(dataset.chunks, dataset.dtype)
-        chunk[tuple(slice(n) for n in box.shape)] = data[box.slices]
-        place = tuple(a + b for a, b in zip(offset, box.offset, strict=True))
-        dataset.id.write_direct_chunk(place, zlib.compress(chunk.data, compression_level))
 
 
 def write_coarser(

@@ -17,6 +17,7 @@ from dacapo_like.writers.attributes import array_attributes
 from dacapo_like.writers.base import Writer, writes
 from dacapo_like.writers.checks import check_dtype, check_voxels, choice
 from dacapo_like.writers.chunking import chunk_shape
+from dacapo_like.writers.h5_chunks import write_chunks
 
 _GZIP_LEVEL = 3
 
@@ -79,6 +80,7 @@ class HDF5Writer(Writer):
             "compression_opts": _GZIP_LEVEL if compression == "gzip" else None,
             "shuffle": compression is not None,
         }
+        self._compression = compression
         name, attributes = _name(dataset), _attributes(spec, self.attributes)
         import h5py  # heavy
 
@@ -97,7 +99,11 @@ class HDF5Writer(Writer):
 
     def _write(self, box: Box, data: NDArray[Any]) -> None:
         try:
-            self._dataset[box.slices] = data
+            if self._compression == "lzf":  # only HDF5 itself has it
+                self._dataset[box.slices] = data
+            else:
+                level = _GZIP_LEVEL if self._compression == "gzip" else None
+                write_chunks(self._dataset, box.offset, data, level)
         except (OSError, RuntimeError) as error:
             raise self._failure(f"cannot write voxels {box.offset} to {box.end}", error) from error
 

@@ -25,6 +25,7 @@ from dacapo_like.writers import _imaris_levels as levels
 from dacapo_like.writers.base import Writer, writes
 from dacapo_like.writers.checks import check_dtype, check_voxels, choice
 from dacapo_like.writers.chunking import chunk_shape
+from dacapo_like.writers.h5_chunks import write_chunks
 
 _AXES = ("t", "c", "z", "y", "x")
 _LACKING = {
@@ -152,7 +153,7 @@ class ImarisWriter(Writer):
             for t, c in np.ndindex(*shape[:2]):
                 self._note_range(offset[1] + c, block[t, c])
                 dataset = self._file[_place(0, offset[0] + t, offset[1] + c)]["Data"]
-                levels.write_chunks(dataset, offset[2:], block[t, c], self._compression_level)
+                write_chunks(dataset, offset[2:], block[t, c], self._compression_level)
         except (OSError, RuntimeError) as error:  # h5py raises either
             raise self._failure(f"cannot write voxels {box.offset} to {box.end}", error) from error
 

@@ -29,6 +29,8 @@ from dacapo_like.geometry import Box
 from dacapo_like.sources import _dvid_http
 from dacapo_like.testing import random_boxes
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 GRAY = make_gray()
 BODIES = make_supervoxels()
 BODIES[BODIES == 2 + 2**40] = 1 + 2**40

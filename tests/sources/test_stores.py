@@ -32,6 +32,8 @@ from dacapo_like.geometry import Coordinate
 from dacapo_like.sources._urls import parse_url
 from dacapo_like.testing import ArrayContract, Case, sample_voxels
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 VOXELS = sample_voxels((12, 20, 16), "uint16")
 REFUSED = "http://127.0.0.1:9"  # the discard port: nobody listens there
 

@@ -34,6 +34,8 @@ from dacapo_like.spec import from_shape
 from dacapo_like.writers._imaris_levels import chunk_shape, level_sizes, thumbnail
 from dacapo_like.writers.imaris import ImarisWriter
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 DTYPES = ["uint8", "uint16", "uint32", "float32"]
 AXES = ["yx", "zyx", "cyx", "czyx", "tzyx", "tczyx", "ctzyx", "xyz", "xy", "cxyz"]
 

@@ -32,6 +32,8 @@ with warnings.catch_warnings():
     from ome_zarr.reader import Reader
     from ome_zarr.writer import write_image
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 SHAPE = (2, 21, 40, 37)
 MODELS = {"0.4": Image04, "0.5": Image05}
 
