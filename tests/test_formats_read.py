@@ -190,6 +190,30 @@ def test_what_its_own_library_writes_is_what_we_read(tmp_path, form, axes, dtype
     assert array.channels == (tuple(CHANNELS) if form.channels and "c" in axes else None)
 
 
+@pytest.mark.parametrize("name", [name for name in FORMATS if "imagej" not in name])
+def test_one_channel_is_read_as_it_was_declared(tmp_path, name):
+    """Where a format has a channel axis in every file, as NIfTI behind time, it may be left out; nothing else may."""
+    form = FORMATS[name]
+    axes = max((order for order in form.orders if "s" not in order), key=len)
+    voxels = np.arange(np.prod([SIZES[a] if a != "c" else 1 for a in axes]), dtype="uint16")
+    voxels = voxels.reshape([SIZES[axis] if axis != "c" else 1 for axis in axes])
+    path = tmp_path / f"a{form.suffix}"
+    document = {"file_name": str(path)} | form.write(path, Given(axes, voxels))
+    array = dacapo_like.open_array(document)
+    assert set(axes) - set(array.axes) <= {"c"}
+    order = [axes.index(axis) for axis in (*array.axes, *(set(axes) - set(array.axes)))]
+    np.testing.assert_array_equal(array[...], voxels.transpose(order).reshape(array.shape))
+    named = open_named(document, axes, array)
+    assert sorted(named.axes) == sorted(axes)
+
+
+def open_named(document, axes, array):
+    """Open it with all axes named, where one was left out."""
+    if sorted(array.axes) == sorted(axes):
+        return array
+    return dacapo_like.open_array(document | {"axes": list(axes)})
+
+
 def test_every_order_is_tried():
     assert {len(axes) for axes in ANY} == {2, 3, 4, 5, 6}
     assert len(ANY) > 130
