@@ -139,11 +139,11 @@ def open_series(where: str, index: int, names: Sequence[str] | None = None) -> I
         said = declared(file, index, where)
         kept = _kept(series, said, names)
         levels = series.levels
-        if any(level.get_axes(squeeze=False) != series.get_axes(squeeze=False) for level in levels):
+        if any(_letters(level) != _letters(series) for level in levels):
             levels = levels[:1]  # reduced images of another kind are no levels
-        shapes = [level.get_shape(squeeze=False) for level in levels]
+        shapes = [_shape(level) for level in levels]
         yield Series(
-            letters="".join(series.get_axes(squeeze=False)[i] for i in kept),
+            letters="".join(_letters(series)[i] for i in kept),
             level_shapes=tuple(tuple(shape[i] for i in kept) for shape in shapes),
             declared=said,
             series=series,
@@ -205,6 +205,8 @@ def _check_other_files(file: Any, where: str) -> None:
 def _series(file: Any, index: int, where: str) -> Any:
     try:
         found = file.series
+        # since version 2026.5.2 they are asked for with all their axes
+        found = list(found(squeeze=False) if callable(found) else found)
     except (ArithmeticError, LookupError, OSError, TypeError, ValueError, struct.error) as error:
         raise SourceError("the TIFF is corrupt", got=error, where=where) from error
     if not 0 <= index < len(found):
@@ -218,10 +220,23 @@ def _series(file: Any, index: int, where: str) -> Any:
     return found[index]
 
 
+def _shape(series: Any) -> tuple[int, ...]:
+    """Give the lengths of all axes, which newer versions of tifffile call the shape itself."""
+    found: tuple[int, ...] = (
+        series.get_shape(squeeze=False) if hasattr(series, "get_shape") else series.shape
+    )
+    return found
+
+
+def _letters(series: Any) -> str:
+    """Give the letters of all axes."""
+    return str(series.get_axes(squeeze=False) if hasattr(series, "get_axes") else series.axes)
+
+
 def _kept(series: Any, said: Declared, names: Sequence[str] | None) -> tuple[int, ...]:
     """Choose the axes: OME and ImageJ give every image all of theirs, so that a length of 1 alone says nothing."""
-    shape, letters = series.get_shape(squeeze=False), series.get_axes(squeeze=False).lower()
-    if series.shape == shape:
+    shape, letters = _shape(series), _letters(series).lower()
+    if series.kind == "shaped":  # tifffile's own: whoever wrote it chose the axes
         return tuple(range(len(shape)))
 
     def longer_or_in(axes: Collection[str]) -> tuple[int, ...]:
