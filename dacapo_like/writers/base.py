@@ -126,7 +126,7 @@ class Writer(ABC):
         self._write(box, data)
 
     def commit(self) -> None:
-        """Move what was written into its place.
+        """Move what was written into its place; after an error or an interrupt in that, nothing is left behind.
 
         Raises
         ------
@@ -134,9 +134,17 @@ class Writer(ABC):
             Something has come into the way since, or the disk refuses.
         """
         self._check_target()
+        try:
+            self._place()
+        except BaseException:
+            self.abort()
+            raise
+
+    def _place(self) -> None:
         self._closed = True
         try:
             self._close(complete=True)
+            self._check_target()  # that may have taken long
             if self._partial.is_dir():
                 replace_folder(self._partial, self.path)
             else:
@@ -172,7 +180,7 @@ class Writer(ABC):
             return
         try:
             self.commit()
-        except DacapoLikeError:
+        except DacapoLikeError:  # of a target in the way, before anything was moved
             self.abort()
             raise
 

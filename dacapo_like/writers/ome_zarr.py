@@ -174,26 +174,10 @@ class OmeZarrWriter(Writer):
         except tensorstores.ERRORS as error:
             raise self._failure(f"cannot write voxels {box.offset} to {box.end}", error) from error
 
-    def commit(self) -> None:
-        """Make the coarser levels, and move all into its place; after an error in that nothing is left behind.
-
-        Raises
-        ------
-        SourceError
-            Something has come into the way since, or the disk refuses.
-        """
-        try:
-            super().commit()
-        except BaseException:
-            if self._closed:
-                self._remove()
-            raise
-
     def _close(self, *, complete: bool) -> None:
         if complete:
             for level in range(1, len(self._levels)):
                 self._build(level)
-            self._check_target()  # that may have taken long
         self._arrays = []
         if complete:
             for level in range(len(self._levels)):
@@ -234,13 +218,6 @@ class OmeZarrWriter(Writer):
                     list(pool.map(build, batch))
         except tensorstores.ERRORS as error:
             raise self._failure(f"cannot make level {level}", error) from error
-
-    def _remove(self) -> None:
-        self._arrays = []
-        if self._partial.is_dir():
-            shutil.rmtree(self._partial)
-        else:
-            self._partial.unlink(missing_ok=True)
 
     def _is_replaceable(self) -> bool:
         if _is_zip_name(self.path):
