@@ -193,6 +193,14 @@ class OperatorConfig(ArrayConfig):
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
         """Give the box of each input that a box of the output is made of; ``None``: not read."""
 
+    def needs_more(self, box: Box, *blocks: Block) -> tuple[Box | None, ...] | None:  # noqa: ARG002  # for subclasses
+        """Give the boxes that the voxels read so far ask for; ``None``: there is all that `compute` needs.
+
+        For operators that look up in one input where to read another. It is asked again when those boxes were read, each in the
+        place of the block that it had been; ``None`` for an input keeps its block.
+        """
+        return None
+
     @abstractmethod
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Make a box of the output: pure, never reads, never changes a block.

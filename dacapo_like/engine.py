@@ -50,6 +50,10 @@ class Operation(Protocol):
         """Give the box of each input that a box of the output is made of; ``None``: not read."""
         ...
 
+    def needs_more(self, box: Box, *blocks: Block) -> tuple[Box | None, ...] | None:
+        """Give the boxes that the voxels read so far ask for; ``None``: there is all that `compute` needs."""
+        ...
+
     def compute(self, box: Box, *blocks: Block, out: Voxels | None = None) -> Voxels:
         """Make a box of the output."""
         ...
@@ -328,7 +332,19 @@ def _compute(step: Step, blocks: _Blocks, out: Voxels | None) -> Voxels:
     inputs = [
         blocks.take(below, need) for below, need in zip(step.node.inputs, step.needs, strict=True)
     ]
+    while (more := operation.needs_more(step.box, *inputs)) is not None:
+        inputs = [
+            block if need is None else _read_more(step.node, below, need)
+            for block, below, need in zip(inputs, step.node.inputs, more, strict=True)
+        ]
     return operation.compute(step.box, *inputs, out=out)
+
+
+def _read_more(node: Node, below: Node, need: Box) -> Block:
+    """Read what an operator asked for only when it had seen voxels: no plan could know of it."""
+    _check_need(node, below, need)
+    data = read(consumers_first(below), need)
+    return Block(data, need, below.spec)
 
 
 @contextmanager

@@ -45,6 +45,9 @@ class Add:
     def needs(self, box, *inputs):
         return tuple(None if halo is None else box.shifted((halo,)) for halo in self.halos)
 
+    def needs_more(self, box, *blocks):
+        return None
+
     def compute(self, box, *blocks, out=None):
         total = np.ones(box.shape, np.int64) if out is None else out
         total[...] = 1
@@ -395,6 +398,43 @@ def test_voxels_outside_of_an_input_are_an_error_and_no_wrap_around(halo):
     with pytest.raises(ReadError, match=r"greedy: .* needs voxels outside of its input"):
         run(root, 0, 2)
     assert bottom.reader.boxes == []
+
+
+class Pointer(Add):
+    """Gives the voxels of its second input that the first names, one read for each."""
+
+    def __init__(self, shift=0):
+        super().__init__(0, None)
+        self.shift = shift
+
+    def needs_more(self, box, *blocks):
+        places, found = blocks
+        wanted = Box((int(places.data.min()) + self.shift,), (int(np.ptp(places.data)) + 1,))
+        return None if found.box == wanted else (None, wanted)
+
+    def compute(self, box, *blocks, out=None):
+        places, found = blocks
+        return found.data[places.data + self.shift - found.box.offset[0]]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_an_operator_that_looks_up_where_to_read(shared):
+    places = Node(from_shape((20,), np.int64), reader=Source(np.arange(20)[::-1] // 2))
+    voxels = places if shared else source(seed=3)
+    root = attrs.evolve(add(places, voxels), operation=Pointer())
+    np.testing.assert_array_equal(run(root, 4, 9), voxels.reader.data[places.reader.data[4:9]])
+    assert places.reader.boxes[0] == Box((4,), (5,))
+    assert voxels.reader.boxes[-1] == Box((5,), (3,))
+    assert len(places.reader.boxes) == (2 if shared else 1)
+
+
+def test_voxels_that_are_looked_up_lie_inside_their_input():
+    places = Node(from_shape((20,), np.int64), reader=Source(np.arange(20)[::-1] // 2))
+    voxels = source(seed=3)
+    root = attrs.evolve(add(places, voxels, name="greedy"), operation=Pointer(15))
+    with pytest.raises(ReadError, match=r"greedy: .* needs voxels outside of its input"):
+        run(root, 4, 9)
+    assert voxels.reader.boxes == []
 
 
 @pytest.mark.parametrize("moment", ["start", "wait", "compute"])

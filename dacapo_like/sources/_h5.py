@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from dacapo_like.errors import DacapoLikeError, SourceError, did_you_mean
 from dacapo_like.geometry import Box
+from dacapo_like.sources._h5_gzip import fill_inflated, is_inflated_here
 
 T = TypeVar("T")
 
@@ -55,7 +56,8 @@ def named_faults(
     """Make an error of ours of whatever h5py raises about bytes that HDF5 cannot make sense of."""
     try:
         yield
-    except DacapoLikeError:
+    except DacapoLikeError as error:
+        error.where = error.where or where
         raise
     except (OSError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise kind(
@@ -253,6 +255,8 @@ def fill(target: NDArray[Any], dataset: Any, box: Box) -> None:
     """Read a box of the stored array, straight into the target where its memory is in stored order."""
     import h5py  # heavy
 
+    if is_inflated_here(dataset) and fill_inflated(target, dataset, box):
+        return
     data = target if target.flags.c_contiguous else np.empty(box.shape, target.dtype)
     space = dataset.id.get_space()
     space.select_hyperslab(box.offset, box.shape)
