@@ -457,6 +457,13 @@ def as_roi(value: Any) -> Roi:
                 "the region has no bounds", got=value, expected="an offset and a shape per axis"
             )
         return Roi(value.offset, value.shape)
+    if isinstance(value, Box):  # which is a pair, too, but of voxels
+        raise RegionError(
+            "a box of voxels is no region in world units",
+            got=value,
+            expected="a Roi, or an (offset, shape) pair",
+            hint="`array.spec.box_to_roi(box)` gives its region",
+        )
     if isinstance(value, Sequence) and not isinstance(value, str) and len(value) == 2:
         return Roi(*value)
     raise RegionError("not a region", got=repr(value), expected="a Roi, or an (offset, shape) pair")

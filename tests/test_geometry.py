@@ -440,6 +440,11 @@ def test_regions_say_what_they_are():
     assert str(Roi((0, 9.8), (10, 19.6))) == "Roi(offset=(0, 9.8), shape=(10, 19.6))"
 
 
+def test_a_box_is_no_region():
+    with pytest.raises(RegionError, match=r"box of voxels .*box_to_roi"):
+        as_roi(Box((0, 0), (2, 2)))
+
+
 def test_as_roi_takes_funlibs_and_pairs():
     wanted = Roi((0, 1), (2, 3))
     assert as_roi(wanted) is wanted
