@@ -16,8 +16,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --ed
 CREATED := $(VENV)/.created
 FOR_DEMO := $(VENV)/.installed-for-demo
 FOR_WORK := $(VENV)/.installed-for-work
-PEERS := .venv-dacapo
-FOR_PEERS := $(PEERS)/.installed
+FOR_PEERS := .venv-dacapo/.installed .venv-formats/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test peers lint format types docs bench schema clean
@@ -34,10 +33,10 @@ demo: $(FOR_DEMO)  ## Compose a real MRI: verify, show, materialize, draw
 	@echo "Written: demo_output/composed.zarr and demo_output/quickstart.png"
 
 test: $(FOR_WORK)  ## Run all tests, the examples in the docs included
-	@$(MAKE) --no-print-directory peers || echo "The tests that compare with the real DaCapo will be skipped" >&2
+	@$(MAKE) --no-print-directory --keep-going peers || echo "Tests that compare with programs of others will be skipped" >&2
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-peers: $(FOR_PEERS)  ## Install the real DaCapo beside, for the tests that compare with it
+peers: $(FOR_PEERS)  ## Install DaCapo, ZarrNii and CloudVolume beside, for the tests that compare with them
 
 lint: $(FOR_WORK)  ## Check format, lint and floors
 	$(BIN)/ruff format --check .
@@ -77,10 +76,10 @@ $(FOR_DEMO): $(CREATED) pyproject.toml
 	@$(INSTALL) '.[plots]'
 	@touch $@
 
-$(FOR_PEERS): tests/peers/requirements-dacapo.txt | $(CREATED)
-	@echo "Installing DaCapo 0.3.0 into $(PEERS); it takes half a minute"
-	@$(BIN)/python -m venv --clear $(PEERS)
-	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement $<
+.venv-%/.installed: tests/peers/requirements-%.txt | $(CREATED)
+	@echo "Installing programs to compare with into .venv-$*; it takes half a minute"
+	@$(BIN)/python -m venv --clear .venv-$*
+	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement $<
 	@touch $@
 
 $(FOR_WORK): $(CREATED) pyproject.toml

@@ -42,7 +42,7 @@ def save(
 
 @array_method
 def to_ome_zarr(array: Array, path: str | os.PathLike[str], **options: Any) -> Path:
-    """Write the array as OME-Zarr."""
+    """Write the array as OME-Zarr; labels also into their image, as ``IMAGE/labels/NAME``."""
     return _save_as("OME-Zarr", array, path, options)
 
 
@@ -79,10 +79,16 @@ def to_npy(array: Array, path: str | os.PathLike[str], **options: Any) -> Path:
 def _save_as(
     kind: str, array: Array, path: str | os.PathLike[str], options: dict[str, Any]
 ) -> Path:
-    if not os.fspath(path).lower().endswith(_SUFFIXES[kind]):
+    if not os.fspath(path).lower().endswith(_SUFFIXES[kind]) and not _is_among_labels(kind, path):
         raise ConfigError(
             f"not a file name of {kind}",
             got=os.fspath(path),
             expected=f"a name that ends in {' or '.join(_SUFFIXES[kind])}",
         )
     return save(array, path, **options)
+
+
+def _is_among_labels(kind: str, path: str | os.PathLike[str]) -> bool:
+    from dacapo_like.writers.ome_zarr import OmeZarrWriter  # imports zarr's neighbours
+
+    return kind == "OME-Zarr" and OmeZarrWriter.takes(Path(path))

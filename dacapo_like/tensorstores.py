@@ -147,9 +147,10 @@ def open_array(
         "kvstore": kvstore,
         "fill_missing_data_reads": fill,
         "store_data_equal_to_fill_value": store_fill,
+        "open": True,  # as an argument it would undo an `assume_metadata` of `more`
         **more,
     }
-    return ts.open(spec, context=_context(), open=True, read=True, write=write).result()
+    return ts.open(spec, context=_context(), read=True, write=write).result()
 
 
 class DeniedError(SourceError):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import gzip
 import subprocess
 import sys
+import zipfile
+import zlib
 
 import h5py
 import nibabel
@@ -86,16 +88,24 @@ def test_a_flipped_bit_in_a_checksummed_chunk(tmp_path, options):
 READ_BOMB = """
 import re, sys
 from pathlib import Path
-from dacapo_like import ZarrArrayConfig
+from dacapo_like import open_array
 def memory(kind):
     return int(re.search(kind + ":[ \\t]+([0-9]+)", Path("/proc/self/status").read_text())[1]) / 1024
-array = ZarrArrayConfig(file_name=sys.argv[1]).array()
+array = open_array({"type": sys.argv[1], "file_name": sys.argv[2]})
 before = memory("VmRSS")
 try:
-    array.read()
+    array[..., :4]
 except OSError as error:
-    print(type(error).__name__, memory("VmHWM") - before)
+    print(memory("VmHWM") - before, type(error).__name__, error)
 """
+
+
+def read_bomb(kind, path):
+    """Give the growth of memory in MiB, and the error, of a process of its own."""
+    command = [sys.executable, "-c", READ_BOMB, kind, str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    growth, _, error = done.stdout.strip().partition(" ")
+    return float(growth), error
 
 
 @pytest.mark.parametrize(("codec", "version"), [("zstd", 3), ("gzip", 3), ("gzip", 2)])
@@ -113,11 +123,95 @@ def test_a_chunk_that_unpacks_to_far_more(tmp_path, codec, version):
     bomb = bytes(200 * 2**20)
     packed = gzip.compress(bomb, 1) if codec == "gzip" else numcodecs.Zstd(1).encode(bomb)
     (tmp_path / "a.zarr" / ("c/0/0" if version == 3 else "0.0")).write_bytes(packed)
-    command = [sys.executable, "-c", READ_BOMB, str(tmp_path / "a.zarr")]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    error, _, growth = done.stdout.strip().rpartition(" ")
-    assert error == "ReadError"
-    assert float(growth) < 100  # MiB, of which TensorStore itself takes some 30
+    growth, error = read_bomb("zarr", tmp_path / "a.zarr")
+    assert error.startswith("ReadError")
+    assert growth < 100  # MiB, of which TensorStore itself takes some 30
+
+
+def blosc_bomb(path, length, version=3, *, shards=None, filters=None):
+    """Make an array of four chunks, of which that at (1, 0) unpacks to `length` bytes; give the name of its file."""
+    made = zarr.create_array(
+        path,
+        shape=(64, 64),
+        chunks=(32, 32),
+        shards=shards,
+        dtype="uint8",
+        zarr_format=version,
+        filters=filters,
+        compressors=numcodecs.Blosc("zstd") if version == 2 else zarr.codecs.BloscCodec(),
+    )
+    made[...] = 1
+    packed = bytes(numcodecs.Blosc("zstd", 1).encode(bytes(length)))
+    name = "c/0/0" if shards else "c/1/0" if version == 3 else "1.0"
+    if shards:  # the bomb stands before the index, whose third entry of four leads to it
+        stored = (path / name).read_bytes()
+        chunks, index = stored[:-68], bytearray(stored[-68:-4])
+        index[32:48] = np.array([len(chunks), len(packed)], "<u8").tobytes()
+        packed = chunks + packed + bytes(numcodecs.CRC32C().encode(bytes(index)))
+    (path / name).write_bytes(packed)
+    return name
+
+
+@pytest.mark.parametrize("filters", [None, [numcodecs.Delta("u1")]])
+def test_a_chunk_of_blosc_that_unpacks_to_far_more(tmp_path, filters):
+    name = blosc_bomb(tmp_path / "a.zarr", 200 * 2**20, version=2, filters=filters)
+    (tmp_path / "a.zarr" / name).rename(tmp_path / "a.zarr" / "0.0")
+    growth, error = read_bomb("zarr", tmp_path / "a.zarr")
+    assert error.startswith("ReadError")
+    assert growth < 100  # MiB
+
+
+@pytest.mark.parametrize(
+    ("version", "options"),
+    [
+        (3, {}),
+        (3, {"shards": (64, 64)}),
+        (2, {}),
+        (2, {"filters": [numcodecs.Delta("u1")]}),
+    ],
+)
+@pytest.mark.parametrize("zipped", [None, zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_chunk_of_blosc_is_not_unpacked_if_it_claims_far_more(tmp_path, version, options, zipped):
+    path = tmp_path / "a.zarr"
+    name = blosc_bomb(path, 2**20, version, **options)
+    if zipped is not None:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipped) as file:
+            for member in path.rglob("*"):
+                file.write(member, member.relative_to(path))
+        path = tmp_path / "a.zip"
+    array = open_array({"type": "zarr", "file_name": str(path)})
+    np.testing.assert_array_equal(array[:32], np.ones((32, 64)))
+    with pytest.raises(ReadError) as error:
+        array[40:, :8]
+    assert "far more than its voxels take (got 1048576 bytes in" in str(error.value)
+    assert f"in {name}; expected 1024 bytes)" in str(error.value)
+    np.testing.assert_array_equal(array[32:, 32:], np.ones((32, 32)))
+
+
+@pytest.mark.parametrize("kind", ["hdf5", "imaris"])
+@pytest.mark.parametrize("filters", [(), ("shuffle",), ("fletcher32",), ("shuffle", "fletcher32")])
+def test_an_hdf5_chunk_that_unpacks_to_far_more(tmp_path, kind, filters):
+    path = from_numpy(np.ones((64, 64, 64), "uint8")).save(tmp_path / "a.ims")
+    name = "DataSet/ResolutionLevel 0/TimePoint 0/Channel 0/Data" if kind == "imaris" else "a"
+    if kind == "hdf5":
+        path = tmp_path / "a.h5"
+    with h5py.File(path, "a") as file:
+        if name in file:
+            del file[name]
+        made = file.create_dataset(
+            name,
+            shape=(64, 64, 64),
+            chunks=(64, 64, 64),
+            dtype="uint8",
+            compression="gzip",
+            **dict.fromkeys(filters, True),
+        )
+        made.id.write_direct_chunk((0, 0, 0), zlib.compress(bytes(200 * 2**20), 1))
+    growth, error = read_bomb(kind, path)
+    assert error.startswith("ReadError")
+    assert str(path) in error
+    assert "the chunk at (0, 0, 0) does not unpack to its voxels" in error
+    assert growth < 50  # MiB
 
 
 @pytest.mark.parametrize("link", ["chunk", "folder", "metadata"])

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +16,6 @@ from dacapo_like import Roi
 from dacapo_like.config.convert import convert
 
 HERE = Path(__file__).parent
-MAKE_IT = "run `make peers`, or name an environment with tests/peers/requirements-dacapo.txt in DACAPO_LIKE_PEERS"
 
 VOXEL_SIZE, OFFSET, SHAPE = [40, 8, 8], [80, 16, 24], (9, 11, 13)
 IDS = np.array([0, 3, 8, 2**53, 2**53 + 1, 2**63, 2**64 - 1], np.uint64)
@@ -44,26 +41,12 @@ OTHER_DTYPE = {"ones": ("bool", "uint64"), "summed": ("uint8", "float32")}
 """What DaCapo declares and what we declare, where that differs; it does not return a `summed` of uint8 either."""
 
 
-def interpreter():
-    """Give the interpreter of the environment with the real DaCapo; ``None`` where there is none."""
-    folder = os.environ.get("DACAPO_LIKE_PEERS") or HERE.parent / ".venv-dacapo"
-    found = [Path(folder, *parts) for parts in (("bin", "python"), ("Scripts", "python.exe"))]
-    return next((path for path in found if path.exists()), None)
-
-
 @pytest.fixture(scope="module")
-def dacapo(tmp_path_factory):
+def dacapo(tmp_path_factory, run_peer):
     """Give the folder of what DaCapo wrote."""
-    python = interpreter()
-    if python is None:
-        pytest.skip(f"NOT COMPARED WITH THE REAL DACAPO, which is not installed: {MAKE_IT}")
     folder = tmp_path_factory.mktemp("dacapo")
     make_volume(folder / "volume.zarr")
-    runner = HERE / "peers" / "run_dacapo.py"
-    done = subprocess.run(
-        [python, runner, folder], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
+    run_peer("dacapo", folder)
     return folder
 
 

@@ -52,6 +52,7 @@ class Format(NamedTuple):
     lacking: tuple[str, ...] = ()
     keeps_voxels_only: bool = False
     key: str = "file_name"
+    options: dict[str, Any] = {}  # noqa: RUF012  # of a tuple's field, which nobody changes
 
     def path(self, folder: Path, array: Any) -> Path:
         """Name a target; of a pattern, with a field for each axis before the plane."""
@@ -128,6 +129,26 @@ def see_ome_tiff(path, spec):
         )
 
 
+def see_imagej(path, spec):
+    with tifffile.TiffFile(path) as file:
+        (series,) = file.series
+        said, tags = file.imagej_metadata, file.pages[0].tags
+        sizes = {"Z": said.get("spacing")}
+        sizes |= {a: np.divide(*tags[f"{a}Resolution"].value[::-1]) for a in "YX"}
+        spatial = [axis for axis in series.axes if axis in "ZYX"]
+        spacing = [sizes[axis] for axis in spatial]
+        origin = [said.get(f"{axis.lower()}origin", 0) for axis in spatial]
+        unit = said["unit"].encode("ascii").decode("unicode_escape")
+        labels = np.atleast_1d(said.get("Labels", [])).tolist()
+        return Seen(
+            series.axes.lower(),
+            series.asarray(),
+            (unit,) * len(spatial),
+            scaled(spacing, (0.5 - np.array(origin)) * spacing),
+            tuple(labels[: said.get("channels", 1)]) or None,
+        )
+
+
 def see_npy(path, spec):
     return Seen("".join(spec.axes), np.load(path, mmap_mode="r"))
 
@@ -193,11 +214,19 @@ def see_imaris(path, spec):
 LACKED_BY_IMARIS = tuple(set(DTYPES) - {"uint8", "uint16", "uint32", "float32"})
 LACKED_BY_NIFTI = ("bool", "float16")
 LACKED_BY_OME = ("bool", "float16", "int64", "uint64")
+LACKED_BY_IMAGEJ = tuple(set(DTYPES) - {"uint8", "uint16", "int16", "float32"})
 FORMATS = {
     "nifti": Format(".nii", see_nifti, "nifti", lacking=LACKED_BY_NIFTI),
     "nifti-gz": Format(".nii.gz", see_nifti, "nifti", lacking=LACKED_BY_NIFTI),
     "hdf5": Format(".h5", see_hdf5, "hdf5"),
     "ome-tiff": Format(".ome.tif", see_ome_tiff, "tiff", lacking=LACKED_BY_OME),
+    "imagej": Format(
+        ".tif",
+        see_imagej,
+        "tiff",
+        lacking=LACKED_BY_IMAGEJ,
+        options={"metadata": "imagej"},
+    ),
     "npy": Format(".npy", see_npy, "npy", keeps_voxels_only=True),
     "tiff-stack": Format(
         "/FIELDS.tif",
@@ -229,9 +258,9 @@ def example(axes, dtype="uint16", *, sizes=SIZES, **fields):
 
 def saved(array, path, form):
     if not form.keeps_voxels_only:
-        return array.save(path)
+        return array.save(path, **form.options)
     with pytest.warns(DataWarning, match="voxel_size"):
-        return array.save(path)
+        return array.save(path, **form.options)
 
 
 def corners(affine, shape):
@@ -267,7 +296,7 @@ def test_a_format_keeps_what_is_written(tmp_path, monkeypatch, form, axes, dtype
     path = form.path(tmp_path, array)
     if dtype in form.lacking:
         with pytest.raises(SpecError, match=dtype):
-            array.save(path)
+            array.save(path, **form.options)
         assert list(tmp_path.iterdir()) == []
         return
     saved(array, path, form)
@@ -323,7 +352,7 @@ def test_a_format_reads_no_more_than_a_slab_at_once(tmp_path, monkeypatch, name)
     monkeypatch.setattr(array.reader, "read", counted)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
-        options = {"chunks": (8, 16, 16)} if name in CHUNKED else {}
+        options = {"chunks": (8, 16, 16)} if name in CHUNKED else form.options
         array.save(form.path(tmp_path, array), **options)
     assert max(largest) <= 2**12
 

@@ -5,10 +5,9 @@ HDF5 inflates whatever a chunk holds, however much that is, and then gives its f
 
 from __future__ import annotations
 
-import itertools
 import math
+import operator
 import zlib
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from dacapo_like.errors import ReadError
 from dacapo_like.geometry import Box
+from dacapo_like.sources._chunk_files import cells_touched
 
 _SLACK = 1 << 16  # what other filters and a checksum may add to the bytes of a chunk
 
@@ -51,7 +51,8 @@ def fill_inflated(target: NDArray[Any], dataset: Any, box: Box) -> bool:
     """
     filters = _filters(dataset)
     plain = _is_plain(dataset, filters)
-    for chunk in _chunks_of(box, dataset.chunks):
+    for index in cells_touched(box, dataset.chunks):
+        chunk = Box(tuple(map(operator.mul, index, dataset.chunks)), dataset.chunks)
         data = _inflated(dataset, chunk, filters, exact=plain)
         if plain:
             common = chunk.intersect(box)
@@ -72,15 +73,6 @@ def _is_plain(dataset: Any, filters: tuple[int, ...]) -> bool:
     deflate, shuffle = h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_SHUFFLE
     as_numpy = h5py.h5t.py_create(dataset.dtype, logical=True) == dataset.id.get_type()
     return as_numpy and filters in {(deflate,), (shuffle, deflate)}
-
-
-def _chunks_of(box: Box, chunks: tuple[int, ...]) -> Iterator[Box]:
-    firsts = (
-        range(first // n * n, stop, n)
-        for first, stop, n in zip(box.offset, box.end, chunks, strict=True)
-    )
-    for offset in itertools.product(*firsts):
-        yield Box(offset, chunks)
 
 
 def _inflated(

@@ -9,54 +9,24 @@ from __future__ import annotations
 import json
 import os
 import posixpath
-import zlib
-from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
+from collections.abc import Mapping
+from functools import cached_property, lru_cache
+from io import FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import attrs
 
 from dacapo_like import tensorstores
 from dacapo_like.bridges import importing
 from dacapo_like.errors import SourceError, did_you_mean
+from dacapo_like.sources._place import Place
 from dacapo_like.sources._urls import Option, Url, parse_url
+from dacapo_like.sources._zip_store import ZipStore, folders_in, top_folder
 from dacapo_like.tensorstores import DeniedError, KeyValues
 
-if TYPE_CHECKING:
-    import zipfile
-
 ZIP_SUFFIXES = (".zip", ".ozx")
-MAX_METADATA_BYTES = 64 * 2**20
 ZARR_GROUPS = ("zarr.json", ".zgroup")
-
-
-@attrs.frozen(kw_only=True)
-class Place:
-    """A folder of a store, for those who read voxels.
-
-    Attributes
-    ----------
-    kvstore : mapping
-        TensorStore's spec of it.
-    folder : Path or None
-        The folder itself, where it can be written to.
-    for_zarr : callable
-        Gives what zarr-python takes as the store, and the path of the folder in it; opens what it has to.
-    has : callable or None
-        Whether a file is in the folder; ``None`` where to ask costs a request.
-    leaves : callable or None
-        Whether a file of the folder is, by a symbolic link, outside of the store; ``None`` where there are no links.
-    remote : bool
-        Whether a failure to open may be the network's.
-    """
-
-    kvstore: Mapping[str, Any]
-    folder: Path | None = None
-    for_zarr: Callable[[], tuple[Any, str]]
-    has: Callable[[str], bool] | None = None
-    leaves: Callable[[str], bool] | None = None
-    remote: bool = False
 
 
 class Store(Protocol):
@@ -221,128 +191,26 @@ class LocalStore:
         """Say how to get at the voxels in a folder."""
         folder = self.root / key
         inside = os.path.join(os.path.realpath(self.root), "")  # noqa: PTH118  # Path drops the last slash
+        start = f"{folder.absolute()}/"
+
+        @lru_cache
+        def stays(folder: str) -> bool:
+            return f"{os.path.realpath(folder)}/".startswith(inside)
+
+        def leaves(name: str) -> bool:
+            path = start + name
+            if not os.path.islink(path) and stays(os.path.dirname(path)):  # noqa: PTH114, PTH120  # a Path takes longer than both
+                return False
+            return not os.path.realpath(path).startswith(inside)
 
         return Place(
-            kvstore={"driver": "file", "path": f"{folder.absolute()}/"},
+            kvstore={"driver": "file", "path": start},
             folder=folder,
             for_zarr=lambda: (folder, ""),
             has=lambda name: (folder / name).is_file(),
-            leaves=lambda name: not os.path.realpath(folder / name).startswith(inside),
+            open_file=lambda name: FileIO(start + name),
+            leaves=leaves,
         )
-
-
-# Zip files
-
-
-@attrs.frozen
-class ZipStore:
-    """A zip file, which is never unpacked.
-
-    Attributes
-    ----------
-    path : Path
-        Of the file.
-    top : str
-        The only folder at the top of the file, if that holds everything: the root is there. Else empty.
-    names : frozenset of str
-        All keys.
-    file : ZipFile
-        Closed when nobody holds it any longer.
-    """
-
-    path: Path
-    top: str
-    names: frozenset[str]
-    file: zipfile.ZipFile
-    read_only: str | None = attrs.field(default="zip files are only read", init=False)
-    lists: bool = attrs.field(default=True, init=False)
-
-    @classmethod
-    def open(cls, path: Path) -> ZipStore:
-        """Read what is in a zip file.
-
-        Raises
-        ------
-        SourceError
-            It is no zip file, or damaged.
-        """
-        import zipfile
-
-        try:
-            file = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise SourceError(
-                "not a zip file that can be read", got=error, where=str(path)
-            ) from error
-        top = _top_folder(file.namelist())
-        start = f"{top}/" if top else ""
-        names = (name for name in file.namelist() if name.startswith(start))
-        return cls(path, top, frozenset(name[len(start) :] for name in names), file)
-
-    def read(self, key: str) -> bytes | None:
-        """Give the contents of a file; ``None`` where there is none."""
-        if key not in self.names:
-            return None
-        from zipfile import BadZipFile
-
-        name = posixpath.join(self.top, key)
-        size = self.file.getinfo(name).file_size
-        if size > MAX_METADATA_BYTES:
-            raise SourceError(
-                "metadata are too large",
-                got=f"{size} bytes",
-                expected=f"at most {MAX_METADATA_BYTES}",
-                where=self.locate(key),
-            )
-        try:
-            return self.file.read(name)
-        except (BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
-            raise SourceError("cannot read", got=error, where=self.locate(key)) from error
-
-    def folders(self, key: str) -> list[str]:
-        """Give the keys of the folders in a folder."""
-        return _folders_in(key, self.names)
-
-    def has_folder(self, key: str) -> bool:
-        """Whether there is a folder."""
-        return not key or any(name.startswith(f"{key}/") for name in self.names)
-
-    def locate(self, key: str) -> str:
-        """Say where a key is."""
-        return posixpath.join(str(self.path), key)
-
-    def place(self, key: str) -> Place:
-        """Say how to get at the voxels in a folder."""
-
-        def for_zarr() -> tuple[Any, str]:
-            from zarr.storage import ZipStore as ZarrZipStore  # heavy
-
-            return ZarrZipStore(path, read_only=True), folder
-
-        path, folder = self.path, posixpath.join(self.top, key).rstrip("/")
-        base = {"driver": "file", "path": str(path)}
-        return Place(
-            kvstore={"driver": "zip", "base": base, "path": f"{folder}/" if folder else ""},
-            for_zarr=for_zarr,
-            has=lambda name: posixpath.join(key, name) in self.names,
-        )
-
-
-def _top_folder(names: Iterable[str]) -> str:
-    """Give the name of the only folder at the top of a zip file; empty where there is more."""
-    tops = {name.partition("/")[0] for name in names if not name.startswith("__MACOSX/")}
-    files = {name for name in names if "/" not in name}
-    return tops.pop() if len(tops) == 1 and not files else ""
-
-
-def _folders_in(key: str, names: Iterable[str]) -> list[str]:
-    start = f"{key}/" if key else ""
-    found = {
-        name[len(start) :].partition("/")[0]
-        for name in names
-        if name.startswith(start) and "/" in name[len(start) :]
-    }
-    return [f"{start}{name}" for name in sorted(found) if name and not name.startswith(".")]
 
 
 # Buckets and web servers
@@ -377,7 +245,7 @@ class RemoteStore:
             raise SourceError(
                 "no zip file that holds anything", where=str(self.url), key=("file_name",)
             )
-        top = _top_folder(names)
+        top = top_folder(names)
         spec = {**self.values.spec, "path": f"{top}/" if top else ""}
         return attrs.evolve(self, values=KeyValues(spec, str(self.url)))
 
@@ -425,7 +293,7 @@ class RemoteStore:
 
     def folders(self, key: str) -> list[str]:
         """Give the keys of the folders in a folder."""
-        return _folders_in(key, self._names or ())
+        return folders_in(key, self._names or ())
 
     def has_folder(self, key: str) -> bool:
         """Whether there is a folder."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from dacapo_like import tensorstores
 from dacapo_like.errors import DataWarning, ReadError
 from dacapo_like.geometry import Box
+from dacapo_like.sources._blosc import BloscGuard
 
 Missing: TypeAlias = Literal["fill", "warn", "error"]
 
@@ -27,16 +28,26 @@ class TensorStoreVoxels:
         What is done about chunks that are not there.
     where : str
         For errors.
+    guard : BloscGuard, optional
+        Looks at chunks before they are read.
     """
 
-    def __init__(self, open_array: Callable[..., Any], missing: Missing, where: str) -> None:
+    def __init__(
+        self,
+        open_array: Callable[..., Any],
+        missing: Missing,
+        where: str,
+        guard: BloscGuard | None = None,
+    ) -> None:
         self._open_array = open_array
         self._missing: Missing = missing
         self._where = where
+        self._guard = guard
         self._tensorstore: Any = None
 
     def start(self, box: Box) -> Callable[[], NDArray[Any]]:
         """Begin to read a box; the function that is returned waits for it."""
+        self._check_chunks(box)
         if not self._opens_in_tensorstore():
             return lambda: self._read_otherwise(box)
         future = self._tensorstore[box.slices].read()
@@ -53,6 +64,10 @@ class TensorStoreVoxels:
                 raise self._error(box, message) from error
 
         return wait
+
+    def _check_chunks(self, box: Box) -> None:
+        if self._guard is not None:
+            self._guard.check(box, self._place(box))
 
     def _opens_in_tensorstore(self) -> bool:
         if not tensorstores.usable():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -13,12 +14,15 @@ import attrs
 from dacapo_like.errors import ConfigError, SourceError
 from dacapo_like.geometry import Exact, exact
 from dacapo_like.sources._ome_annotation import annotated_axes, annotation_in
+from dacapo_like.units import length_factor
 
 _STACKED = frozenset("iq")
 """What tifffile calls the pages of a stack that does not say what they are."""
 
 _MICROMETER = "µm"  # OME's default
-_NO_LENGTH = frozenset({"", "pixel", "pixels", "inch", "reference frame"})
+_NO_UNIT = "reference frame"  # OME's default of positions
+_SAME_PLACE = Fraction(1, 100)  # of a voxel
+_NO_LENGTH = frozenset({"", "pixel", "pixels", "inch", _NO_UNIT})
 """Units that ImageJ and OME write where nobody calibrated anything; ImageJ takes TIFF's own ``inch`` for none."""
 
 
@@ -32,6 +36,8 @@ class Declared:
         Voxel size by axis; an axis that nobody measured is not there.
     units : mapping of str to (str or None)
         Its unit.
+    offset : mapping of str to Exact
+        Corner of the first voxel, in that unit, of axes of which it is said.
     channels : tuple of str or None
         Names.
     described : frozenset of str
@@ -42,6 +48,7 @@ class Declared:
 
     sizes: Mapping[str, Exact] = attrs.field(factory=dict)
     units: Mapping[str, str | None] = attrs.field(factory=dict)
+    offset: Mapping[str, Exact] = attrs.field(factory=dict)
     channels: tuple[str, ...] | None = None
     described: frozenset[str] = frozenset()
     annotation: Mapping[str, Any] = attrs.field(factory=dict)
@@ -93,7 +100,7 @@ def declared(file: Any, series: int, where: str) -> Declared:
             return _ome(file.ome_metadata, series, len(file.series))
         if file.is_imagej:
             return _imagej(file)
-    except (ET.ParseError, ConfigError, ValueError, ZeroDivisionError) as error:
+    except (ET.ParseError, ConfigError, ValueError, ArithmeticError) as error:
         raise SourceError("the metadata of the TIFF are corrupt", got=error, where=where) from error
     return Declared()
 
@@ -110,7 +117,7 @@ def _ome(text: str, series: int, count: int) -> Declared:
     for axis in "zyx":
         size = pixels.get(f"PhysicalSize{axis.upper()}")
         if size is not None:
-            sizes[axis] = exact(Fraction(size))
+            sizes[axis] = exact(Decimal(size))
             unit = pixels.get(f"PhysicalSize{axis.upper()}Unit", _MICROMETER)
             units[axis] = None if unit in _NO_LENGTH else unit
     named = bool(names) and None not in names
@@ -119,10 +126,36 @@ def _ome(text: str, series: int, count: int) -> Declared:
     return Declared(
         sizes=sizes,
         units=units,
+        offset=_corner(list(_elements(pixels, "Plane")), sizes, units),
         channels=tuple(map(str, names)) if named else None,
         described=frozenset(described) | annotated_axes(annotation),
         annotation=annotation,
     )
+
+
+def _corner(
+    planes: Sequence[ET.Element], sizes: Mapping[str, Exact], units: Mapping[str, str | None]
+) -> dict[str, Exact]:
+    """Give the corner of the first voxel along each axis on which all planes agree; positions name centres of voxels."""
+    found: dict[str, Exact] = {}
+    for axis, size in sizes.items():
+        position = f"Position{axis.upper()}"
+        said = [plane.get(position) for plane in planes]
+        unit = {plane.get(f"{position}Unit", _NO_UNIT) for plane in planes}
+        if not said or None in said or len(unit) > 1:
+            continue
+        try:
+            factor = length_factor(unit.pop(), units[axis] or "")
+        except ConfigError:
+            continue
+        starts = [
+            exact(Decimal(value or 0)) * factor
+            - (int(plane.get("TheZ", 0)) * size if axis == "z" else 0)
+            for value, plane in zip(said, planes, strict=True)
+        ]
+        if max(starts) - min(starts) <= size * _SAME_PLACE:
+            found[axis] = exact(starts[0] - Fraction(size) / 2)
+    return found
 
 
 def _parsed(text: str) -> ET.Element:
@@ -175,5 +208,33 @@ def _imagej(file: Any) -> Declared:
     for axis, tag in (("y", "YResolution"), ("x", "XResolution")):
         voxels, length = tags[tag].value if tag in tags else (1, 1)
         sizes[axis] = exact(Fraction(length, voxels))
-    described = frozenset("z" if "spacing" in metadata else "")
-    return Declared(sizes=sizes, units=dict.fromkeys(sizes, unit), described=described)
+    channels = _named_by_labels(metadata)
+    described = frozenset(("z" if "spacing" in metadata else "") + ("c" if channels else ""))
+    return Declared(
+        sizes=sizes,
+        units=dict.fromkeys(sizes, unit),
+        offset=_origin(metadata, sizes),
+        channels=channels,
+        described=described,
+    )
+
+
+def _origin(metadata: Mapping[str, Any], sizes: Mapping[str, Exact]) -> dict[str, Exact]:
+    """Give the corner of the first voxel: the world is 0 at the corner of the voxel that ImageJ's origins name."""
+    found = {axis: (metadata.get(f"{axis}origin", 0), size) for axis, size in sizes.items()}
+    return {
+        axis: exact(float(-Fraction(exact(origin)) * Fraction(size)))
+        for axis, (origin, size) in found.items()
+        if origin
+    }
+
+
+def _named_by_labels(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """Give the names of the channels, where ImageJ's labels name planes by nothing but their channel."""
+    labels, count = metadata.get("Labels", []), metadata.get("channels", 0)
+    labels = [labels] if isinstance(labels, str) else labels  # as tifffile gives a single one
+    names = labels[:count]
+    in_order = metadata.get("order", "czt") in ("czt", "default")
+    if not in_order or not all(names) or len(set(names)) != count or count == 0:
+        return None
+    return tuple(names) if labels == names * (len(labels) // count) else None

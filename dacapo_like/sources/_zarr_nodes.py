@@ -7,14 +7,14 @@ import posixpath
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from decimal import Decimal
-from itertools import product
 from typing import Any
 
 import attrs
 import numpy as np
 
 from dacapo_like.errors import SourceError, did_you_mean
-from dacapo_like.geometry import Box
+from dacapo_like.sources._blosc import packs_last
+from dacapo_like.sources._chunk_files import Files, Shards
 from dacapo_like.sources._stores import Store
 
 MAX_SEARCHED_FOLDERS = 10_000
@@ -31,44 +31,17 @@ class ArrayMetadata:
     """What the metadata say of the voxels of an array.
 
     `chunk_shape` is what is decoded at a time: of a sharded array, the chunks in its shards. `codecs` are the names of all
-    codecs and filters. `files` says how the array is cut into files, where that is known.
+    codecs and filters, and `blosc`, whether a chunk begins with a header of Blosc's. `files` says how the array is cut into
+    files, where that is known.
     """
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
     chunk_shape: tuple[int, ...]
     codecs: frozenset[str]
+    blosc: bool = False
     dimension_names: tuple[str | None, ...] | None = None
     files: Files | None = None
-
-
-@attrs.frozen
-class Files:
-    """The files of an array: `shape` in voxels, and how their names are made of their indices.
-
-    Examples
-    --------
-    >>> Files((64, 64), prefix="c", separator="/").name((0, 3))
-    'c/0/3'
-    """
-
-    shape: tuple[int, ...]
-    prefix: str
-    separator: str
-
-    def name(self, index: Iterable[int]) -> str:
-        """Give the name of a file, as a path from the array's folder."""
-        parts = [*([self.prefix] if self.prefix else []), *map(str, index)]
-        return self.separator.join(parts)
-
-    def touched(self, box: Box) -> Iterator[tuple[int, ...]]:
-        """Give the indices of the files that a box touches."""
-        return product(
-            *(
-                range(a // n, -(-b // n))
-                for a, b, n in zip(box.offset, box.end, self.shape, strict=True)
-            )
-        )
 
 
 @attrs.frozen(kw_only=True)
@@ -174,26 +147,29 @@ def _array_v3(document: Mapping[str, Any]) -> ArrayMetadata:
         raise SourceError("unknown chunk grid", got=grid["name"], expected="regular")
     if not codecs:
         raise ValueError("no codecs")
-    chunk_shape = grid["configuration"]["chunk_shape"]
+    file_shape = integers(grid["configuration"]["chunk_shape"], least=1)
+    chunk_shape, packing, shards = file_shape, codecs, None
     if codecs[0]["name"] == "sharding_indexed":
-        chunk_shape = codecs[0]["configuration"]["chunk_shape"]
+        sharding = codecs[0]["configuration"]
+        chunk_shape, packing = integers(sharding["chunk_shape"], least=1), sharding["codecs"]
+        shards = Shards.of(file_shape, sharding) if len(codecs) == 1 else None
+    begins = codecs is packing or shards is not None
     names = document.get("dimension_names")
     return ArrayMetadata(
         shape=integers(document["shape"], least=0),
         dtype=_dtype_v3(document["data_type"]),
-        chunk_shape=integers(chunk_shape, least=1),
+        chunk_shape=chunk_shape,
         codecs=frozenset(_codec_names(codecs)),
+        blosc=begins and packs_last([codec["name"] for codec in packing]),
         dimension_names=None if names is None else tuple(names),
-        files=_files_v3(
-            document.get("chunk_key_encoding", _USUAL_NAMES), grid["configuration"]["chunk_shape"]
-        ),
+        files=_files_v3(document.get("chunk_key_encoding", _USUAL_NAMES), file_shape, shards),
     )
 
 
-def _files_v3(encoding: Mapping[str, Any], shape: Any) -> Files:
+def _files_v3(encoding: Mapping[str, Any], shape: tuple[int, ...], shards: Shards | None) -> Files:
     prefix, usual = ("c", "/") if encoding["name"] == "default" else ("", ".")
     separator = encoding.get("configuration", {}).get("separator", usual)
-    return Files(integers(shape, least=1), prefix, _separator(separator))
+    return Files(shape, prefix, _separator(separator), shards)
 
 
 def _separator(value: Any) -> str:
@@ -214,18 +190,16 @@ def _array_v2(document: Mapping[str, Any]) -> ArrayMetadata:
         raise ValueError(f"zarr_format {document['zarr_format']!r} in .zarray")
     filters = document.get("filters") or []
     compressor = document["compressor"]
+    chunk_shape = integers(document["chunks"], least=1)
     return ArrayMetadata(
         shape=integers(document["shape"], least=0),
         dtype=_dtype_v2(document["dtype"]),
-        chunk_shape=integers(document["chunks"], least=1),
+        chunk_shape=chunk_shape,
         codecs=frozenset(
             codec["id"] for codec in [*filters, *([compressor] if compressor else [])]
         ),
-        files=Files(
-            integers(document["chunks"], least=1),
-            "",
-            _separator(document.get("dimension_separator", ".")),
-        ),
+        blosc=compressor is not None and compressor["id"] == "blosc",
+        files=Files(chunk_shape, "", _separator(document.get("dimension_separator", "."))),
     )
 
 

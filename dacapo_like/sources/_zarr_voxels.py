@@ -22,7 +22,8 @@ from dacapo_like.errors import ConfigError, DacapoLikeError, ReadError, SourceEr
 from dacapo_like.geometry import Box
 from dacapo_like.manifest import FILE_NAME, Manifest
 from dacapo_like.replacing import locked, replace_file
-from dacapo_like.sources._stores import Place
+from dacapo_like.sources._blosc import blosc_guard
+from dacapo_like.sources._place import Place
 from dacapo_like.sources._tensorstore_voxels import Missing, TensorStoreVoxels
 from dacapo_like.sources._zarr_nodes import ArrayMetadata
 from dacapo_like.sources.layout import GEOMETRY_KEYS
@@ -61,7 +62,7 @@ class ZarrVoxels(TensorStoreVoxels):
         where: str,
         manifest: Manifest | None = None,
     ) -> None:
-        super().__init__(self._open_tensorstore, missing, where)
+        super().__init__(self._open_tensorstore, missing, where, blosc_guard(metadata, place))
         self._manifest = manifest
         self._inside: set[tuple[int, ...]] = set()
         self._place_of_array = place
@@ -134,6 +135,7 @@ class ZarrVoxels(TensorStoreVoxels):
     def write(self, box: Box, data: NDArray[Any]) -> None:
         """Replace the voxels of a box; they are on disk when this returns."""
         self._check_links(box)
+        self._check_chunks(box)  # those that are written in part are read
         try:
             if self._opens_in_tensorstore():
                 self._write_tensorstore(box, data)

@@ -7,6 +7,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Collection, Mapping, Sequence
+from decimal import Decimal
 from fractions import Fraction
 from functools import reduce
 from pathlib import Path
@@ -279,10 +280,10 @@ def _declared(file: _File, where: str) -> _Declared:
         root = ET.fromstring(_metadata(reader))  # noqa: S314  # expat itself stops entities that explode
         sizes: dict[str, Exact] = {}
         for distance in root.iterfind("Metadata/Scaling/Items/Distance"):
-            metres = Fraction((distance.findtext("Value") or "0").strip())
+            metres = Fraction(exact(Decimal((distance.findtext("Value") or "0").strip())))
             if metres > 0:  # 0 stands where nobody measured
                 sizes[distance.get("Id", "")] = exact(metres * _MICROMETERS)
-    except (ET.ParseError, ConfigError, ValueError, ZeroDivisionError, RuntimeError) as error:
+    except (ET.ParseError, ConfigError, ValueError, ArithmeticError, RuntimeError) as error:
         raise SourceError("the metadata of the CZI are corrupt", got=error, where=where) from error
     channels = root.iterfind("Metadata/Information/Image/Dimensions/Channels/Channel")
     names = [channel.get("Name") for channel in channels]

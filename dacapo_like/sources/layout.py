@@ -6,22 +6,23 @@ are selected, and where a box of the array lies in the stored array.
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fractions import Fraction
-from typing import Any
+from typing import Any, TypeVar
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import SourceConfig, about
-from dacapo_like.errors import ConfigError, SourceError, SpecError, did_you_mean
-from dacapo_like.geometry import Box, Coordinate, Exact, box_between
+from dacapo_like.errors import ConfigError, SourceError
+from dacapo_like.geometry import Box, Coordinate, box_between
 from dacapo_like.record import Record, read_record
+from dacapo_like.sources._selection import channel_index, snapped_box, timepoint_axis
 from dacapo_like.spec import Anchor, ArraySpec, Directions, Kind, infer_kind, is_leading_axis
+
+T = TypeVar("T")
 
 GEOMETRY_KEYS = frozenset(
     [
@@ -142,12 +143,15 @@ class Layout:
         Stored channels, in the array's order; ``None`` for all.
     first : tuple of int or None
         First spatial voxel of the array, in the array's order; ``None`` for that of the stored array.
+    timepoint : (int, int) or None
+        Stored axis of time, which the array does not have, and the index along it; ``None`` where nothing is left out.
     """
 
     spec: ArraySpec
     order: tuple[int, ...]
     selected: tuple[int, ...] | None = None
     first: tuple[int, ...] | None = None
+    timepoint: tuple[int, int] | None = None
 
     def parts(self, box: Box) -> list[tuple[Box, tuple[slice, ...]]]:
         """Give the boxes of the stored array that make up a box, each with where it goes in the box."""
@@ -168,10 +172,21 @@ class Layout:
         return found
 
     def _stored(self, box: Box) -> Box:
-        offset, shape = [0] * len(self.order), [0] * len(self.order)
-        for i, at in enumerate(self.order):
+        if self.timepoint is not None:
+            box = Box((self.timepoint[1], *box.offset), (1, *box.shape))
+        offset, shape = [0] * len(box.shape), [0] * len(box.shape)
+        for i, at in enumerate(self._stored_axes):
             offset[at], shape[at] = box.offset[i], box.shape[i]
         return Box(tuple(offset), tuple(shape))
+
+    @property
+    def _stored_axes(self) -> tuple[int, ...]:
+        """All stored axes: that which is left out, then those of the array in its order."""
+        return self.order if self.timepoint is None else (self.timepoint[0], *self.order)
+
+    def _from_stored(self, data: NDArray[Any]) -> NDArray[Any]:
+        turned = data.transpose(self._stored_axes)
+        return turned if self.timepoint is None else turned[0]
 
     def start(
         self,
@@ -185,10 +200,10 @@ class Layout:
 
         def wait() -> NDArray[Any]:
             if len(waits) == 1 and out is None:
-                return np.asarray(waits[0](), dtype=self.spec.dtype).transpose(self.order)
+                return self._from_stored(np.asarray(waits[0](), dtype=self.spec.dtype))
             target = np.empty(box.shape, self.spec.dtype) if out is None else out
             for (_, place), get in zip(parts, waits, strict=True):
-                target[place] = get().transpose(self.order)
+                target[place] = self._from_stored(get())
             return target
 
         return wait
@@ -204,9 +219,10 @@ class Layout:
         self, box: Box, data: NDArray[Any], write: Callable[[Box, NDArray[Any]], None]
     ) -> None:
         """Write a box; `write` writes a box of the stored array."""
-        as_stored = tuple(int(i) for i in np.argsort(self.order))
+        as_stored = tuple(int(i) for i in np.argsort(self._stored_axes))
         for stored, place in self.parts(box):
-            write(stored, data[place].transpose(as_stored))
+            part = data[place] if self.timepoint is None else data[place][None]
+            write(stored, part.transpose(as_stored))
 
 
 def _runs(values: Sequence[int]) -> Iterable[tuple[int, int]]:
@@ -347,15 +363,36 @@ def _spatial(
     )
 
 
-def lay_out(stored: Stored, options: StoredArrayConfig, where: str) -> Layout:
+def timepoint_field() -> Any:
+    """Give the field of a config that chooses one point of time."""
+    return attrs.field(
+        default=None,
+        metadata=about("One time point, counted from 0; by default all, along axis t."),
+    )
+
+
+def lay_out(
+    stored: Stored, options: StoredArrayConfig, where: str, *, timepoint: int | None = None
+) -> Layout:
     """Put what is stored and what the config says together.
+
+    Parameters
+    ----------
+    stored : Stored
+        What the container says.
+    options : StoredArrayConfig
+        What the config says.
+    where : str
+        For errors.
+    timepoint : int, optional
+        The only one to keep, of those along axis t.
 
     Raises
     ------
     SourceError
         Nobody says what the axes are, or the numbers do not fit them.
     SpecError
-        A channel is not there.
+        A channel or time point is not there.
     """
     if stored.dtype.kind not in "biuf":
         raise SourceError(
@@ -387,6 +424,8 @@ def lay_out(stored: Stored, options: StoredArrayConfig, where: str) -> Layout:
         attrs=stored.attrs,
     )
     layout = Layout(spec, tuple(order))
+    if timepoint is not None:
+        layout = _select_timepoint(layout, timepoint)
     if options.channels is not None:
         layout = _select_channels(layout, options.channels)
     if options.snap_to_grid is not None:
@@ -452,91 +491,41 @@ def _select_channels(layout: Layout, wanted: Sequence[int | str]) -> Layout:
     c = spec.axes.index("c")
     names = spec.channel_names
     chunks = spec.chunk_shape
-    return Layout(
-        spec.replace(
-            shape=(*spec.shape[:c], len(selected), *spec.shape[c + 1 :]),
-            channels=tuple(names[i] for i in selected) if spec.channels is not None else None,
-            chunk_shape=None
-            if chunks is None
-            else (*chunks[:c], min(chunks[c], len(selected)), *chunks[c + 1 :]),
-        ),
-        layout.order,
-        selected,
+    kept = spec.replace(
+        shape=(*spec.shape[:c], len(selected), *spec.shape[c + 1 :]),
+        channels=tuple(names[i] for i in selected) if spec.channels is not None else None,
+        chunk_shape=None
+        if chunks is None
+        else (*chunks[:c], min(chunks[c], len(selected)), *chunks[c + 1 :]),
+    )
+    return attrs.evolve(layout, spec=kept, selected=selected)
+
+
+def _select_timepoint(layout: Layout, wanted: int) -> Layout:
+    spec = layout.spec
+    at = timepoint_axis(spec, wanted)
+
+    def without(values: tuple[T, ...]) -> tuple[T, ...]:
+        return values[:at] + values[at + 1 :]
+
+    kept = spec.replace(
+        axes=without(spec.axes),
+        shape=without(spec.shape),
+        chunk_shape=None if spec.chunk_shape is None else without(spec.chunk_shape),
+    )
+    return attrs.evolve(
+        layout, spec=kept, order=without(layout.order), timepoint=(layout.order[at], wanted)
     )
 
 
 def _snap(layout: Layout, grid: Coordinate) -> Layout:
     """Keep the largest region that starts and ends at multiples of a grid."""
     spec = layout.spec
-    if len(grid) != spec.dims or min(grid, default=1) <= 0:
-        raise SpecError(
-            "snap_to_grid does not fit the axes",
-            got=grid,
-            expected=f"{spec.dims} positive numbers, one per spatial axis {' '.join(spec.spatial_axes)}",
-            key=("snap_to_grid",),
-        )
-    kept = [
-        _multiples(*axis)
-        for axis in zip(spec.offset, spec.voxel_size, spec.spatial_shape, grid, strict=True)
-    ]
-    if any(start >= stop for start, stop in kept):
-        raise SpecError(
-            "nothing of the array lies between multiples of snap_to_grid",
-            got=f"{grid} for {spec.roi} of voxel size {spec.voxel_size}",
-            expected="at least one whole step of the grid that starts and ends between voxels",
-            key=("snap_to_grid",),
-        )
-    leading = spec.shape[: -spec.dims]
-    first = tuple(start for start, _ in kept)
-    box = box_between((*[0] * len(leading), *first), (*leading, *(stop for _, stop in kept)))
+    box = snapped_box(spec, grid)
     if box == spec.box:
         return layout
     kept_spec = spec.cut(box)
     chunks = spec.chunk_shape
     if chunks is not None and not any(i % n for i, n in zip(box.offset, chunks, strict=True)):
         kept_spec = kept_spec.replace(chunk_shape=chunks)
-    return attrs.evolve(layout, spec=kept_spec, first=first)
-
-
-def _multiples(offset: Exact, voxel_size: Exact, n: int, step: Exact) -> tuple[int, int]:
-    """Give the first and last of the edges between `n` voxels that are multiples of a step; (0, 0) where none is.
-
-    Edge k lies at ``offset + k * voxel_size``: a linear congruence, all numbers as multiples of their common part.
-    """
-    common = math.lcm(*(Fraction(value).denominator for value in (offset, voxel_size, step)))
-    at, size, period = (int(value * common) for value in (offset, voxel_size, step))
-    shared = math.gcd(size, period)
-    if at % shared:
-        return 0, 0
-    every = period // shared
-    first = -at // shared * pow(size // shared, -1, every) % every
-    return (first, first + (n - first) // every * every) if first <= n else (0, 0)
-
-
-def channel_index(spec: ArraySpec, channel: int | str) -> int:
-    """Give the index of a channel that is named by index or label.
-
-    Raises
-    ------
-    SpecError
-        There is no such channel.
-    """
-    if "c" not in spec.axes:
-        raise SpecError(
-            "no channels to select",
-            got=f"axes {' '.join(spec.axes)}",
-            expected="an axis c",
-            key=("channels",),
-        )
-    names = spec.channel_names
-    if isinstance(channel, str) and channel in names:
-        return names.index(channel)
-    if isinstance(channel, int) and 0 <= channel < len(names):
-        return channel
-    raise SpecError(
-        "no such channel",
-        got=repr(channel),
-        expected=f"one of {', '.join(names)}" if spec.channels else f"0 to {len(names) - 1}",
-        hint=did_you_mean(str(channel), names),
-        key=("channels",),
-    )
+    return attrs.evolve(layout, spec=kept_spec, first=box.offset[-spec.dims :])

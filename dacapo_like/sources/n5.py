@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 from typing import Any
@@ -20,6 +20,8 @@ from dacapo_like.core import Reader, about
 from dacapo_like.errors import DacapoLikeError, SourceError
 from dacapo_like.geometry import exact
 from dacapo_like.registry import register
+from dacapo_like.sources._blosc import blosc_guard
+from dacapo_like.sources._chunk_files import Files
 from dacapo_like.sources._kept import KeptReader, LeveledArrayConfig, choose_level
 from dacapo_like.sources._stores import Store, inside, open_store
 from dacapo_like.sources._tensorstore_voxels import TensorStoreVoxels
@@ -34,10 +36,11 @@ from dacapo_like.sources._zarr_nodes import (
     read_json,
     understand,
 )
-from dacapo_like.sources.layout import Stored, lay_out, stored_from_attributes
+from dacapo_like.sources.layout import Stored, lay_out, stored_from_attributes, timepoint_field
 
 _FILE = "attributes.json"
 _STRUCTURE = ("dimensions", "blockSize", "dataType", "compression", "n5")
+_FOR_WRITERS = "nthreads"  # of blosc, as z5 and Java's n5-blosc store it; TensorStore refuses it
 _COMPRESSIONS = ("raw", "gzip", "bzip2", "xz", "blosc", "zstd")  # that TensorStore decodes
 _NUMBERS = frozenset(
     ["float32", "float64"] + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
@@ -62,6 +65,7 @@ class N5ArrayConfig(LeveledArrayConfig):
         default=None,
         metadata=about("Array, or group of a pyramid, in it; by default the only one there is."),
     )
+    timepoint: int | None = timepoint_field()
 
     def open(self) -> Reader:
         """Read the attributes; no block is looked for.
@@ -93,14 +97,26 @@ class N5ArrayConfig(LeveledArrayConfig):
                 raise SourceError(
                     "an array has no levels", got=f"level {self.level}", key=("level",)
                 )
-        opening = partial(_open_tensorstore, store.place(array.key).kvstore)
-        return KeptReader(
-            lay_out(stored, self, where), TensorStoreVoxels(opening, self.missing, where)
-        )
+        place = store.place(array.key)
+        opening = partial(_open_tensorstore, place.kvstore, _as_tensorstore_knows(array))
+        layout = lay_out(stored, self, where, timepoint=self.timepoint)
+        guard = blosc_guard(array.metadata, place, lead=4 + 4 * len(array.metadata.shape))
+        return KeptReader(layout, TensorStoreVoxels(opening, self.missing, where, guard))
 
 
-def _open_tensorstore(kvstore: Mapping[str, Any], *, fill: bool) -> Any:
-    return tensorstores.open_array("n5", kvstore, fill=fill).T
+def _as_tensorstore_knows(array: ArrayNode) -> Mapping[str, Any]:
+    """Give what TensorStore is told instead of the stored attributes, where it would refuse these."""
+    compression = array.attributes["compression"]
+    if _FOR_WRITERS not in compression:
+        return {}
+    metadata = {key: array.attributes[key] for key in _STRUCTURE if key in array.attributes}
+    metadata["compression"] = {k: v for k, v in compression.items() if k != _FOR_WRITERS}
+    metadata.pop("n5", None)
+    return {"metadata": metadata, "assume_metadata": True}
+
+
+def _open_tensorstore(kvstore: Mapping[str, Any], instead: Mapping[str, Any], *, fill: bool) -> Any:
+    return tensorstores.open_array("n5", kvstore, fill=fill, **instead).T
 
 
 # Nodes
@@ -151,6 +167,14 @@ def _level_paths(attributes: Mapping[str, Any], where: str) -> list[str]:
         raise SourceError("multiscales are corrupt", got=repr(error), where=where) from error
 
 
+@attrs.frozen
+class _Blocks(Files):
+    """Files whose names list x first."""
+
+    def name(self, index: Iterable[int]) -> str:
+        return super().name(reversed(tuple(index)))
+
+
 def _group_above(store: Store, node: ArrayNode) -> Mapping[str, Any]:
     """Give the attributes of the pyramid's group that an array is a level of."""
     group, name = posixpath.split(node.key)
@@ -167,11 +191,14 @@ def _metadata(attributes: Mapping[str, Any]) -> ArrayMetadata:
         )
     if dtype not in _NUMBERS:
         raise SourceError("voxels of a type that is no number", got=dtype)
+    block_shape = integers(attributes["blockSize"], least=1)[::-1]
     return ArrayMetadata(
         shape=integers(attributes["dimensions"], least=0)[::-1],
         dtype=np.dtype(dtype),
-        chunk_shape=integers(attributes["blockSize"], least=1)[::-1],
+        chunk_shape=block_shape,
         codecs=frozenset([compression]),
+        blosc=compression == "blosc",
+        files=_Blocks(block_shape, prefix="", separator="/"),
     )
 
 

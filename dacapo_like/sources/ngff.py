@@ -58,6 +58,8 @@ class Pyramid:
         What this package's own writer recorded.
     omero : mapping
         How viewers are to show the channels.
+    image_label : mapping
+        How they are to show labels.
     orientation : tuple of (str or None)
         Anatomical direction of each spatial axis, in the words of RFC-4.
     origin_in_world : bool
@@ -71,6 +73,7 @@ class Pyramid:
     kind: Kind | None = None
     record: Record = attrs.field(factory=Record)
     omero: Mapping[str, Any] = attrs.field(factory=dict)
+    image_label: Mapping[str, Any] = attrs.field(factory=dict)
     orientation: tuple[str | None, ...] = ()
     origin_in_world: bool = False
 
@@ -149,6 +152,8 @@ class Pyramid:
         kept = {key: value for key, value in attributes.items() if key not in KEYS}
         if self.omero:
             kept["omero"] = self.omero
+        if self.image_label:
+            kept["image-label"] = self.image_label
         if any(self.orientation):
             kept["axis_orientation"] = dict(zip(self.spatial_axes, self.orientation, strict=True))
         return kept
@@ -287,6 +292,7 @@ def _pyramid(metadata: Mapping[str, Any], attributes: Mapping[str, Any], record:
         kind=record.kind or ("labels" if "image-label" in metadata else None),
         record=record,
         omero=metadata.get("omero") or {},
+        image_label=metadata.get("image-label") or {},
         orientation=by_zarrnii or orientation,
         origin_in_world=by_zarrnii is not None and record.anchor is None,
     )

@@ -1,30 +1,35 @@
-"""numpy's ``.npy``, mapped into memory."""
+"""numpy's ``.npy``, mapped into memory, and the members of its ``.npz``."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.core import Reader
+from dacapo_like.core import Reader, about
 from dacapo_like.errors import ReadError, SourceError, did_you_mean
 from dacapo_like.geometry import Box
 from dacapo_like.registry import register
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, lay_out
 
+if TYPE_CHECKING:
+    from dacapo_like.sources._npz import Member
+
 _RUN = 2**20  # bytes
+_ZIP = b"PK"
 
 
 @register("npy")
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class NpyArrayConfig(StoredArrayConfig):
-    """An array that `numpy.save` wrote, in C or Fortran order; a read touches only the pages of the file that it needs.
+    """An array that `numpy.save`, `numpy.savez` or `numpy.savez_compressed` wrote, in C or Fortran order.
 
-    The format keeps voxels only: axes, voxel size, offset and units are what the config says. Arrays of objects are refused, as
+    A read touches only the pages of the file that it needs; of a compressed member, what comes before its region is unpacked, too. The format keeps voxels only: axes, voxel size, offset and units are what the config says. Arrays of objects are refused, as
     unpickling them would run whatever they say.
 
     Examples
@@ -37,17 +42,53 @@ class NpyArrayConfig(StoredArrayConfig):
     [[4, 5], [8, 9]]
     """
 
+    dataset: str | None = attrs.field(
+        default=None,
+        metadata=about(
+            "Of an `.npz`, the name of the array in it; by default the only one there is."
+        ),
+    )
+
     def open(self) -> Reader:
-        """Read the header and map the voxels.
+        """Read the header, and of an ``.npy`` map the voxels.
 
         Raises
         ------
         SourceError
-            The file is not there, is no ``.npy`` of numbers or shorter than its header says, or its axes are not known.
+            The file is not there, is no array of numbers or shorter than its header says, has no such member, or its axes are
+            not known.
         """
+        if _is_zip(self.file_name):
+            return self._open_member()
+        if self.dataset is not None:
+            raise SourceError(
+                "an .npy file is one array",
+                got=f"dataset {self.dataset!r}",
+                where=self.file_name,
+                hint="`dataset` names an array of an .npz",
+                key=("dataset",),
+            )
         voxels = _mapped(self.file_name)
-        stored = Stored(shape=voxels.shape, dtype=voxels.dtype, chunk_shape=_lies_together(voxels))
+        fastest_first = np.argsort(voxels.strides, kind="stable")
+        stored = Stored(
+            shape=voxels.shape,
+            dtype=voxels.dtype,
+            chunk_shape=_lies_together(voxels.shape, voxels.itemsize, fastest_first),
+        )
         return _NpyReader(lay_out(stored, self, self.file_name), voxels, self.file_name)
+
+    def _open_member(self) -> Reader:
+        from dacapo_like.sources._npz import open_member  # imports zipfile
+
+        member = open_member(self.file_name, self.dataset)
+        rank = len(member.shape)
+        fastest_first = range(rank) if member.in_fortran_order else range(rank)[::-1]
+        stored = Stored(
+            shape=member.shape,
+            dtype=member.dtype,
+            chunk_shape=_lies_together(member.shape, member.dtype.itemsize, fastest_first),
+        )
+        return _NpzReader(lay_out(stored, self, f"{self.file_name}/{member.name}"), member)
 
 
 def _mapped(file_name: str) -> NDArray[Any]:
@@ -73,20 +114,30 @@ def _mapped(file_name: str) -> NDArray[Any]:
         ) from error
 
 
-def _lies_together(voxels: NDArray[Any]) -> tuple[int, ...]:
+def _is_zip(file_name: str) -> bool:
+    try:
+        with Path(file_name).open("rb") as file:
+            return file.read(len(_ZIP)) == _ZIP
+    except OSError:  # which is said where the file is opened
+        return False
+
+
+def _lies_together(
+    shape: Sequence[int], itemsize: int, fastest_first: Iterable[int]
+) -> tuple[int, ...]:
     """Give what is best read at once: about a megabyte that lies together.
 
     Examples
     --------
-    >>> _lies_together(np.empty((1000, 1000, 4), "uint8"))
+    >>> _lies_together((1000, 1000, 4), 1, (2, 1, 0))
     (262, 1000, 4)
-    >>> _lies_together(np.empty((1000, 1000, 4), "uint8", order="F"))
+    >>> _lies_together((1000, 1000, 4), 1, (0, 1, 2))
     (1000, 1000, 1)
     """
-    left = max(_RUN // voxels.itemsize, 1)
-    run = [1] * voxels.ndim
-    for axis in np.argsort(voxels.strides, kind="stable"):
-        run[axis] = max(min(voxels.shape[axis], left), 1)
+    left = max(_RUN // max(itemsize, 1), 1)
+    run = [1] * len(shape)
+    for axis in fastest_first:
+        run[axis] = max(min(shape[axis], left), 1)
         left = max(left // run[axis], 1)
     return tuple(run)
 
@@ -123,3 +174,18 @@ class _NpyReader(Reader):
                 expected=f"{self._length} bytes",
                 where=str(self._file),
             )
+
+
+class _NpzReader(Reader):
+    def __init__(self, layout: Layout, member: Member) -> None:
+        self.spec = layout.spec
+        self._layout = layout
+        self._member = member
+
+    def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Read a box."""
+
+        def start(stored: Box) -> Any:
+            return lambda: self._member.read(stored)
+
+        return self._layout.start(box, start, out)()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import attrs
@@ -25,6 +27,9 @@ _KINDS: Mapping[str, Kind] = {"image": "image", "segmentation": "labels"}
 _NUMBERS = frozenset(
     ["float32"] + [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
 )
+
+_PACKED = (".gz", ".br", ".zstd", ".xz", ".bz2")  # what CloudVolume names chunks of a folder like
+_ENOUGH = 32  # it packs all chunks, or none
 
 
 @register("precomputed")
@@ -71,7 +76,8 @@ class PrecomputedArrayConfig(LeveledArrayConfig):
         if not levels:
             raise SourceError("a volume without scales", where=where)
         level = choose_level(self, [stored.voxel_size for stored in levels], where)
-        inside(root, keys[level], where)
+        folder = inside(root, keys[level], where)
+        _require_plain_chunks(store.place(folder).kvstore, where)
         opening = partial(
             _open_tensorstore,
             store.place(root).kvstore,
@@ -80,6 +86,24 @@ class PrecomputedArrayConfig(LeveledArrayConfig):
         )
         return KeptReader(
             lay_out(levels[level], self, where), TensorStoreVoxels(opening, self.missing, where)
+        )
+
+
+def _require_plain_chunks(kvstore: Mapping[str, Any], where: str) -> None:
+    """Refuse what CloudVolume leaves in a folder by default, all of whose chunks would seem to be missing."""
+    folder = kvstore["path"]
+    if kvstore["driver"] != "file" or not os.path.isdir(folder):  # noqa: PTH112  # TensorStore's own spelling
+        return
+    with os.scandir(folder) as entries:
+        names = [entry.name for entry in islice(entries, _ENOUGH)]
+    packed = next((name for name in names if name.endswith(_PACKED)), None)
+    if packed is not None:
+        raise SourceError(
+            "chunks that are packed as files of their own are not read",
+            got=packed,
+            expected=packed.rpartition(".")[0],
+            where=where,
+            hint="unpack them, or read them from a server that names their encoding; CloudVolume writes plain ones with `compress=False`",
         )
 
 

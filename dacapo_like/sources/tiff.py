@@ -24,7 +24,14 @@ from dacapo_like.sources import _tiff_stack as stacks
 from dacapo_like.sources._ome_annotation import with_annotation
 from dacapo_like.sources._tiff_file import Pixels, Series, open_series
 from dacapo_like.sources._tiff_metadata import stored_axes
-from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, axis_name, lay_out
+from dacapo_like.sources.layout import (
+    Layout,
+    Stored,
+    StoredArrayConfig,
+    axis_name,
+    lay_out,
+    timepoint_field,
+)
 from dacapo_like.spec import is_leading_axis
 
 Files = tuple[str | tuple[str, ...], ...]
@@ -83,6 +90,7 @@ class TiffArrayConfig(StoredArrayConfig):
     level: int | None = attrs.field(
         default=None, metadata=about("Level of a pyramid, 0 the finest; by default 0.")
     )
+    timepoint: int | None = timepoint_field()
     voxel_size: Coordinate | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(Coordinate),
@@ -130,15 +138,16 @@ class TiffArrayConfig(StoredArrayConfig):
             chunk_shape=(1,) * stack.files.ndim + pixels.chunk_shape,
             axes=axes,
             voxel_size=voxel_size,
+            offset=_offset(series, axes, letters),
             units=units,
             channels=series.declared.channels,
         )
         stored = with_annotation(stored, series.declared.annotation, where)
         as_stored: dict[str, Any] = {} if self.axes is None else {"axes": axes}
         files = _Files(self.series, level, own, pixels, where)
-        return _TiffReader(
-            lay_out(_fitting(stored), attrs.evolve(self, **as_stored), where), stack, files
-        )
+        options = attrs.evolve(self, **as_stored)
+        layout = lay_out(_fitting(stored), options, where, timepoint=self.timepoint)
+        return _TiffReader(layout, stack, files)
 
     def _stack(self) -> tuple[stacks.Stack, tuple[str, ...] | None]:
         """Find the files, and what the config calls the axes of each."""
@@ -226,10 +235,9 @@ def _grid(
     """Give voxel size and units of a level: those of the finest, as many times larger as its voxels are fewer."""
     said = series.declared
     outer = len(letters) - len(series.letters)
-    names = letters if axes is None else axes
-    if not said.sizes or len(names) != len(letters):  # which `lay_out` refuses
+    spatial = _spatial(axes, letters)
+    if not said.sizes or spatial is None:
         return None, None
-    spatial = [i for i, name in enumerate(names) if not is_leading_axis(name)]
 
     def size(i: int) -> Exact:
         finest = said.sizes.get(letters[i], 1)
@@ -240,6 +248,24 @@ def _grid(
 
     units = tuple(said.units.get(letters[i]) for i in spatial)
     return Coordinate(map(size, spatial)), units
+
+
+def _offset(
+    series: Series, axes: Sequence[str] | None, letters: Sequence[str]
+) -> Coordinate | None:
+    """Give the corner of all levels."""
+    spatial = _spatial(axes, letters)
+    if not series.declared.offset or spatial is None:
+        return None
+    return Coordinate(series.declared.offset.get(letters[i], 0) for i in spatial)
+
+
+def _spatial(axes: Sequence[str] | None, letters: Sequence[str]) -> list[int] | None:
+    """Find the spatial axes; ``None`` where the config names too many or too few, which `lay_out` refuses."""
+    names = letters if axes is None else axes
+    if len(names) != len(letters):
+        return None
+    return [i for i, name in enumerate(names) if not is_leading_axis(name)]
 
 
 def _fitting(stored: Stored) -> Stored:

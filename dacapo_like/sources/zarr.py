@@ -17,10 +17,17 @@ from dacapo_like.registry import register
 from dacapo_like.sources import ngff
 from dacapo_like.sources._coarser import CoarserVoxels, cells_of, coarsened
 from dacapo_like.sources._kept import KeptArrayConfig
-from dacapo_like.sources._stores import Place, Store, inside, open_store
+from dacapo_like.sources._place import Place
+from dacapo_like.sources._stores import Store, inside, open_store
 from dacapo_like.sources._zarr_nodes import ArrayNode, Node, find_node, plain_json, read_node
 from dacapo_like.sources._zarr_voxels import ZarrVoxels
-from dacapo_like.sources.layout import Layout, Stored, lay_out, stored_from_attributes
+from dacapo_like.sources.layout import (
+    Layout,
+    Stored,
+    lay_out,
+    stored_from_attributes,
+    timepoint_field,
+)
 
 
 @register("zarr")
@@ -51,6 +58,7 @@ class ZarrArrayConfig(KeptArrayConfig):
             "Of a pyramid without `level`, chooses the level that has it; else replaces what the file says."
         ),
     )
+    timepoint: int | None = timepoint_field()
     anchor: Literal["auto", "center", "corner"] = attrs.field(
         default="auto",
         metadata=about("Which point of the first voxel a stored OME-NGFF translation names."),
@@ -80,7 +88,10 @@ class ZarrArrayConfig(KeptArrayConfig):
         manifest = _manifest(store, place, array, where)
         voxels = ZarrVoxels(place, array.zarr_format, array.metadata, self.missing, where, manifest)
         layout = lay_out(
-            coarsened(stored, halvings, self.level or 0) if halvings else stored, self, where
+            coarsened(stored, halvings, self.level or 0) if halvings else stored,
+            self,
+            where,
+            timepoint=self.timepoint,
         )
         voxels.check()
         if halvings:

@@ -80,6 +80,11 @@ class Writer(ABC):
         self._check_target()
         self._partial = beside(self.path)
 
+    @classmethod
+    def takes(cls, path: Path) -> bool:  # noqa: ARG003  # for subclasses
+        """Whether it writes to a path whose name does not end in one of its suffixes."""
+        return False
+
     @abstractmethod
     def _write(self, box: Box, data: NDArray[Any]) -> None:
         """Write a box that fits, with data that fit it."""
@@ -251,6 +256,9 @@ def writer_of(path: str | os.PathLike[str]) -> type[Writer]:
     name = Path(path).name.lower()
     fitting = [suffix for suffix in _writers if name.endswith(suffix)]
     if not fitting:
+        taking = next((writer for writer in _writers.values() if writer.takes(Path(path))), None)
+        if taking is not None:
+            return taking
         suffix = Path(name).suffix
         raise ConfigError(
             "no format is written to such a file name",

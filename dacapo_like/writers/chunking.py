@@ -61,7 +61,9 @@ def shard_shape(chunks: tuple[int, ...], shards: Sequence[int] | None) -> tuple[
     return tuple(shards)
 
 
-def slab_shape(spec: ArraySpec, whole: int = 0) -> tuple[int, ...]:
+def slab_shape(
+    spec: ArraySpec, whole: int = 0, order: Sequence[int] | None = None
+) -> tuple[int, ...]:
     """Choose slabs of some tens of megabytes: whole fast axes, a part of one, a single index of the slow ones.
 
     The part is of whole stored chunks where these are not too large.
@@ -72,6 +74,8 @@ def slab_shape(spec: ArraySpec, whole: int = 0) -> tuple[int, ...]:
         Of the array.
     whole : int
         How many of the last axes are never cut.
+    order : sequence of int, optional
+        Of the axes, the slowest first, in which the slabs are given, too; by default the array's.
 
     Examples
     --------
@@ -81,11 +85,13 @@ def slab_shape(spec: ArraySpec, whole: int = 0) -> tuple[int, ...]:
     >>> slab_shape(from_shape((900, 1000, 1000), "uint16").replace(chunk_shape=(64, 64, 64)))
     (64, 1000, 1000)
     """
-    chunks = spec.chunk_shape or (1,) * spec.ndim
+    order = range(spec.ndim) if order is None else order
+    chunks = [(spec.chunk_shape or (1,) * spec.ndim)[i] for i in order]
+    shape = [spec.shape[i] for i in order]
     slab = [1] * spec.ndim
     left = _SLAB // spec.dtype.itemsize
     for i in reversed(range(spec.ndim)):
-        n, chunk = spec.shape[i], chunks[i]
+        n, chunk = shape[i], chunks[i]
         slab[i] = n if i >= spec.ndim - whole else min(n, max(left, 1))
         if slab[i] < n:
             if chunk <= slab[i]:

@@ -33,6 +33,7 @@ def image_attributes(
     name: str | None = None,
     attributes: Mapping[str, Any] | None = None,
     version: Version = "0.5",
+    source: str | None = None,
 ) -> dict[str, Any]:
     """Make the attributes of the group of a multiscale image.
 
@@ -46,6 +47,8 @@ def image_attributes(
         JSON to keep in the record of this package, see `dacapo_like.record`.
     version : {"0.5", "0.4"}
         Of OME-NGFF.
+    source : str, optional
+        Path from labels to the image that they belong to.
 
     Raises
     ------
@@ -77,6 +80,8 @@ def image_attributes(
     channels = _channels(finest)
     if channels is not None:
         ome["omero"] = {"channels": channels}
+    if source is not None or (finest.kind == "labels" and finest.dtype.kind in "iu"):
+        ome["image-label"] = _image_label(finest, version, source)
     record = write_record(
         finest,
         numbers,
@@ -90,6 +95,14 @@ def image_attributes(
         image["version"] = version
         return {**ome, NAMESPACE: record}
     return {"ome": {"version": version, **ome}, NAMESPACE: record}
+
+
+def _image_label(spec: ArraySpec, version: Version, source: str | None) -> dict[str, Any]:
+    """Say that an image is one of labels, and what a source said of colours and properties of each."""
+    said = spec.attrs.get("image-label", {})
+    known = {key: said[key] for key in ("colors", "properties") if said.get(key)}
+    where = {} if source is None else {"source": {"image": source}}
+    return ({"version": version} if version == "0.4" else {}) | known | where
 
 
 def check_axes(spec: ArraySpec) -> None:
@@ -145,9 +158,11 @@ def _orientation(spec: ArraySpec) -> tuple[str, ...] | None:
     """
     said = spec.attrs.get("axis_orientation", {})
     words = tuple(said[axis] for axis in spec.spatial_axes if said.get(axis))
+    if len(words) == spec.dims and not is_anatomical(words):
+        return words
     if spec.directions is not None or is_anatomical(words) or "nifti" in spec.attrs:
         return words_of(spec.directions, spec.spatial_axes)
-    return words if len(words) == spec.dims else None
+    return None
 
 
 def _unit(unit: str | None) -> str | None:

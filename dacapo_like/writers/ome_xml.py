@@ -137,8 +137,19 @@ def _decimal(value: Any) -> str:
     return repr(stored_number(value))
 
 
+def length_symbol(unit: str) -> str:
+    """Give the symbol of a unit of length, under any of its names.
+
+    Raises
+    ------
+    ConfigError
+        Not a unit of length.
+    """
+    return _SYMBOLS[length_name(unit)]
+
+
 def _symbol(unit: str | None) -> str:
     try:
-        return _NO_LENGTH if unit is None else _SYMBOLS[length_name(unit)]
+        return _NO_LENGTH if unit is None else length_symbol(unit)
     except ConfigError:
         return _NO_LENGTH

@@ -23,6 +23,7 @@ from dacapo_like.replacing import beside
 from dacapo_like.spec import ArraySpec
 from dacapo_like.writers.base import Writer, writes
 from dacapo_like.writers.chunking import chunk_shape, shard_shape
+from dacapo_like.writers.label_groups import SOURCE, LabelGroup
 from dacapo_like.writers.levels import Levels, level_factors
 from dacapo_like.writers.ngff import (
     Version,
@@ -51,6 +52,8 @@ class OmeZarrWriter(Writer):
     The coarser levels are made by `commit`, each from the one before: means of images, integers rounded half to even, and the
     most frequent labels. All levels begin at the same corner; voxels at the far end that do not fill a coarser one are
     dropped.
+
+    Labels may be written into the folder ``labels`` of an image, under any name; it lists them when they are complete.
 
     Parameters
     ----------
@@ -128,6 +131,9 @@ class OmeZarrWriter(Writer):
         check_axes(stored)
         super().__init__(path, spec, **options)
         self._version = _checked_version(version, shards)
+        self._labels = LabelGroup.around(self.path)
+        if self._labels is not None:
+            self._labels.check(spec, self._format)
         self.chunk_shape = chunk_shape(spec, chunks)
         self.block_shape = shard_shape(self.chunk_shape, shards)
         self._factors = level_factors(
@@ -144,10 +150,19 @@ class OmeZarrWriter(Writer):
             raise
         self._arrays = [self._open(level) for level in range(len(self._levels))]
 
+    @classmethod
+    def takes(cls, path: Path) -> bool:
+        """Whether a path leads into the labels of an image."""
+        return LabelGroup.around(path) is not None
+
     def _make(self, compression: Compression) -> None:
         """Write all metadata."""
         attributes = image_attributes(
-            self._levels, name=self.name, attributes=self.attributes, version=self._version
+            self._levels,
+            name=self.name,
+            attributes=self.attributes,
+            version=self._version,
+            source=None if self._labels is None else SOURCE,
         )
         write_group(self._partial, self._format, attributes)
         chunks, blocks = self._stored_axes(self.chunk_shape), self._stored_axes(self.block_shape)
@@ -188,6 +203,15 @@ class OmeZarrWriter(Writer):
                 zip_folder(folder, self._partial, self._version)
             finally:
                 shutil.rmtree(folder)
+
+    def _place(self) -> None:
+        super()._place()
+        if self._labels is None:
+            return
+        try:
+            self._labels.add(self.path.name)
+        except OSError as error:
+            raise self._failure("the labels cannot be listed", error) from error
 
     def _list_files(self, level: int) -> None:
         """Leave a list of the chunk files that there are, so that a lost one is told from one that was left out."""

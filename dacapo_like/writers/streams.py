@@ -44,7 +44,7 @@ class StreamWriter(Writer):
         """
         self._order = tuple(order)
         if block is None:
-            block = slab_shape(self.spec.transposed(self._order), whole)
+            block = slab_shape(self.spec, whole, self._order)
         self.block_shape = self._from_file(block)
         self._awaited = self.boxes()
 

@@ -263,6 +263,17 @@ def test_a_file_without_metadata_is_read(tmp_path):
 # Faults
 
 
+@pytest.mark.parametrize("size", [b"1e99999999", b"1e-9999999"])
+def test_a_size_without_end_is_an_error(tmp_path, size):
+    voxels = sample_voxels((1, 1, 1, 9, 8), "uint8")
+    path = write_one(tmp_path / "a.czi", voxels, metadata={"scale_x": 0.12345678})
+    content = path.read_bytes()
+    assert b"<Value>0.12345678<" in content
+    path.write_bytes(content.replace(b"<Value>0.12345678<", b"<Value>" + size + b"<"))
+    with pytest.raises(SourceError, match="metadata of the CZI are corrupt"):
+        opened(path)
+
+
 @pytest.mark.parametrize("spoiled", [b"<Value>x.5", b"<Value<>.5"])
 def test_corrupt_metadata_are_an_error(tmp_path, spoiled):
     voxels = sample_voxels((1, 1, 1, 9, 8), "uint8")

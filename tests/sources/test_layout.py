@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from dacapo_like.errors import SourceError, SpecError
 from dacapo_like.geometry import Box, Coordinate
+from dacapo_like.sources._selection import channel_index
 from dacapo_like.sources.layout import (
     Stored,
     axis_name,
-    channel_index,
     lay_out,
     stored_from_attributes,
 )

@@ -10,6 +10,7 @@ import pickle
 import struct
 from fractions import Fraction
 
+import numcodecs
 import numpy as np
 import pytest
 import tensorstore as ts
@@ -271,6 +272,28 @@ def test_a_damaged_block_is_an_error_and_spoils_no_other(tmp_path, damage):
     np.testing.assert_array_equal(array[..., :6], voxels[..., :6])
     with pytest.raises(ReadError, match=r"a\.n5, voxels .*voxels cannot be read"):
         array[...]
+
+
+def test_a_block_of_blosc_that_claims_far_more_is_not_unpacked(tmp_path):
+    compression = {"type": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1}
+    metadata = {
+        "dimensions": [6, 5],
+        "blockSize": [4, 3],
+        "dataType": "uint8",
+        "compression": compression,
+    }
+    store = {"driver": "file", "path": f"{tmp_path}/a.n5/raw/"}
+    spec = {"driver": "n5", "kvstore": store, "metadata": metadata, "create": True}
+    ts.open(spec).result()[...] = 1
+    header = np.array([0, 2], ">u2").tobytes() + np.array([4, 3], ">u4").tobytes()
+    block = tmp_path / "a.n5" / "raw" / "1" / "0"
+    assert block.read_bytes()[:4] == header[:4]
+    block.write_bytes(header + bytes(numcodecs.Blosc("lz4").encode(bytes(2**20))))
+    array = opened(tmp_path / "a.n5")
+    with pytest.raises(ReadError, match=r"far more than its voxels .*got 1048576 bytes in 1/0"):
+        array[:3, 4:]
+    np.testing.assert_array_equal(array[:, :4], np.ones((5, 4)))
+    np.testing.assert_array_equal(array[3:], np.ones((2, 6)))
 
 
 def test_a_region_over_http_reads_only_its_blocks(tmp_path):

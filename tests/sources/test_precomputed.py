@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import json
 import pickle
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorstore as ts
-from web_server import serving
+from web_server import WebServer, serving
 
 from dacapo_like import PrecomputedArrayConfig, load, open_array, verify
 from dacapo_like.errors import DataWarning, ReadError, SourceError
@@ -164,6 +166,36 @@ def test_chunks_that_are_missing(tmp_path):
         array[:4]
     with pytest.warns(DataWarning, match="is missing"):
         np.testing.assert_array_equal(opened(path, missing="warn")[...], filled)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".br"])
+def test_chunks_that_are_packed_as_files_are_refused_and_not_taken_for_missing(tmp_path, suffix):
+    path = write(tmp_path / "em", sample_voxels((8, 10, 12), "uint8"))
+    for chunk in (path / "4_4_40").iterdir():
+        chunk.rename(f"{chunk}{suffix}")
+    with pytest.raises(SourceError, match="packed as files of their own") as error:
+        opened(path)
+    assert error.value.got == error.value.expected + suffix
+
+
+class PackingServer(WebServer):
+    """Serves packed files under their plain names, as CloudVolume's viewer and Google's buckets do."""
+
+    def answer(self, path, wanted):
+        status, body, headers = super().answer(f"{path}.gz", wanted)
+        if status == 404:
+            return super().answer(path, wanted)
+        return status, body, {**headers, "Content-Encoding": "gzip"}
+
+
+def test_chunks_that_a_server_says_are_packed(tmp_path):
+    voxels = sample_voxels((8, 10, 12), "uint8")
+    path = write(tmp_path / "em", voxels)
+    for chunk in list((path / "4_4_40").iterdir()):
+        Path(f"{chunk}.gz").write_bytes(gzip.compress(chunk.read_bytes()))
+        chunk.unlink()
+    with serving(tmp_path, PackingServer) as server:
+        np.testing.assert_array_equal(opened(f"{server.url}/em", missing="error")[...], voxels)
 
 
 def test_a_truncated_chunk_is_an_error_and_spoils_no_other(tmp_path):

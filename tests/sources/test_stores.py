@@ -6,7 +6,6 @@ import json
 import multiprocessing
 import os
 import pickle
-import subprocess
 import sys
 import zipfile
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +16,7 @@ import numpy as np
 import pytest
 import zarr
 from moto.moto_server.threaded_moto_server import ThreadedMotoServer
-from web_server import WebServer, serving
+from web_server import serving
 
 from dacapo_like import ZarrArrayConfig, dump, load, tensorstores, verify
 from dacapo_like.errors import (
@@ -29,7 +28,6 @@ from dacapo_like.errors import (
     WriteError,
 )
 from dacapo_like.geometry import Coordinate
-from dacapo_like.sources._urls import parse_url
 from dacapo_like.testing import ArrayContract, Case, sample_voxels
 
 pytestmark = pytest.mark.slow  # the module takes over ten seconds
@@ -481,45 +479,6 @@ def test_a_profile_gives_the_credentials(tmp_path, s3, monkeypatch):
     with pytest.raises(SourceError, match="credentials") as error:
         ZarrArrayConfig(file_name=url, storage_options={**options, "profile": "none"}).array()
     assert "`profile`" in error.value.hint
-
-
-class GoogleServer(WebServer):
-    """Answers as Google's JSON API does."""
-
-    def answer(self, path, wanted):
-        name = path.removeprefix("/storage/v1/b/data/o")
-        if name:
-            status, body, headers = super().answer(name, wanted)
-            return status, body, {**headers, "x-goog-generation": "1"}
-        files = (file for file in self.root.rglob("*") if file.is_file())
-        items = [{"name": file.relative_to(self.root).as_posix()} for file in files]
-        return 200, json.dumps({"items": items}).encode(), {}
-
-
-def test_googles_buckets(tmp_path):
-    zarr.create_group(tmp_path / "a.zarr")
-    array_at(tmp_path / "a.zarr" / "raw", attributes={"resolution": [40, 4, 4]})
-    script = """
-import sys, numpy as np
-from dacapo_like import ZarrArrayConfig
-options = {"user_project": "ours"}
-for name in ("gs://data/a.zarr", "gs://data/a.zarr/raw"):
-    array = ZarrArrayConfig(file_name=name, storage_options=options).array()
-    assert array.voxel_size[0] == 40
-    np.save(sys.argv[1], array[...])
-"""
-    with serving(tmp_path, GoogleServer) as server:
-        google = {"TENSORSTORE_GCS_HTTP_URL": server.url}  # read once in a process
-        command = [sys.executable, "-c", script, str(tmp_path / "read.npy")]
-        subprocess.run(command, env={**os.environ, **google}, check=True, timeout=120)
-        assert all("userProject=ours" in query for query in server.queries)
-    np.testing.assert_array_equal(np.load(tmp_path / "read.npy"), VOXELS)
-
-
-def test_anonymous_access_to_googles_buckets_is_plain_https():
-    spec = parse_url("gs://data/2024/a.zarr/", {"anon": True}).kvstore(folder=True)
-    assert spec["driver"] == "http"
-    assert spec["base_url"] == "https://storage.googleapis.com/data/2024/a.zarr/"
 
 
 def test_buckets_and_keys_that_are_not_there(s3):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import multiprocessing
 import subprocess
 import sys
@@ -212,6 +213,76 @@ def test_an_imagej_file_that_nobody_calibrated_has_no_units(tmp_path):
     assert array.voxel_size == Coordinate((1, 1, 1))
 
 
+@pytest.mark.parametrize(
+    ("said", "channels"),
+    [
+        ({}, ("a", "b")),
+        ({"Labels": ["a", "b", "a", "c"]}, None),
+        ({"Labels": ["a", "a"] * 2}, None),
+        ({"Labels": ["a", "b"]}, ("a", "b")),
+        ({"order": "zct"}, None),
+    ],
+)
+def test_labels_of_imagej_that_name_channels(tmp_path, said, channels):
+    metadata = {"axes": "ZCYX", "unit": "um", "Labels": ["a", "b"] * 2} | said
+    voxels = np.zeros((2, 2, 6, 7), "uint8")
+    path = write(tmp_path / "a.tif", voxels, imagej=True, metadata=metadata)
+    assert opened(path).channels == channels
+
+
+def test_the_origin_of_imagej_is_where_the_world_is_0(tmp_path):
+    metadata = {"axes": "ZYX", "unit": "nm", "spacing": 40, "xorigin": 2.5, "zorigin": -3}
+    options = {"imagej": True, "resolution": (0.25, 0.125), "metadata": metadata}
+    path = write(tmp_path / "a.tif", np.zeros((2, 6, 7), "uint8"), **options)
+    assert opened(path).voxel_size == (40, 8, 4)
+    assert opened(path).spec.offset == (120, 0, -10)
+
+
+def plane(the_z, **said):
+    return (
+        {f"Position{axis.upper()}": value for axis, value in said.items()}
+        | {f"Position{axis.upper()}Unit": "um" for axis in said}
+        | {"TheZ": the_z, "TheC": 0, "TheT": 0}
+    )
+
+
+STAGE = [plane(z, x=100.25, y=-3, z=7 + 2 * z) for z in range(3)]
+
+
+@pytest.mark.parametrize(
+    ("planes", "offset"),
+    [
+        (STAGE, (6000, -3500, 100000)),
+        (STAGE[::-1], (6000, -3500, 100000)),
+        (STAGE[:1], (6000, -3500, 100000)),
+        ([*STAGE[:2], plane(2, x=100.25, y=-3, z=7)], (0, -3500, 100000)),
+        ([*STAGE[:2], plane(2, x=90, y=-3, z=11)], (6000, -3500, 0)),
+        ([plane(0, x=100.25, y=-3)], (0, -3500, 100000)),
+        ([STAGE[0] | {"PositionXUnit": "reference frame"}], (6000, -3500, 0)),
+        ([{k: v for k, v in STAGE[0].items() if not k.endswith("Unit")}], (0, 0, 0)),
+        ([], (0, 0, 0)),
+    ],
+)
+def test_where_omes_planes_are(tmp_path, planes, offset):
+    """Positions name centres of voxels, and have units of their own."""
+    path = write(tmp_path / "a.ome.tif", np.zeros((3, 6, 7), "uint8"), metadata={"axes": "ZYX"})
+    places = "".join(
+        f"<Plane {' '.join(f'{k}={json.dumps(str(v))}' for k, v in sorted(p.items()))}/>"
+        for p in planes
+    )
+    sizes = "".join(
+        f' PhysicalSize{axis}="{size}" PhysicalSize{axis}Unit="nm"'
+        for axis, size in zip("ZYX", (2000, 1000, 500), strict=True)
+    )
+    text = tifffile.tiffcomment(path)
+    text = text.replace("<Pixels ", f"<Pixels{sizes} ").replace("</Pixels>", f"{places}</Pixels>")
+    tifffile.tiffcomment(path, text)
+    array = opened(path)
+    assert array.units == ("nm",) * 3
+    assert array.spec.offset == offset
+    assert opened(path, offset=(1, 2, 3)).spec.offset == (1, 2, 3)
+
+
 def test_the_config_has_the_last_word(tmp_path):
     metadata = {"axes": "ZYX", "PhysicalSizeX": 2}
     path = write(tmp_path / "a.ome.tif", sample_voxels((3, 5, 6), "uint8"), metadata=metadata)
@@ -285,6 +356,21 @@ def test_corrupt_metadata_are_an_error(tmp_path):
     text = path.read_bytes()
     path.write_bytes(text.replace(b'SizeX="6"', b'SizeX="6&'))
     with pytest.raises(SourceError):
+        opened(path)
+
+
+@pytest.mark.parametrize("size", ["1e999999999", "1e-999999999", "one", "inf"])
+@pytest.mark.parametrize("place", ["<Pixels PhysicalSizeX", '<Plane PositionXUnit="um" PositionX'])
+def test_numbers_without_end_are_an_error(tmp_path, place, size):
+    options = {"metadata": {"axes": "ZYX", "PhysicalSizeX": 1, "PhysicalSizeXUnit": "um"}}
+    path = write(tmp_path / "a.ome.tif", sample_voxels((3, 5, 6), "uint8"), **options)
+    text = tifffile.tiffcomment(path)
+    if "Plane" in place:
+        text = text.replace("</Pixels>", f'{place}="{size}"/></Pixels>')
+    else:
+        text = text.replace('PhysicalSizeX="1"', "").replace("<Pixels", f'{place}="{size}"')
+    tifffile.tiffcomment(path, text)
+    with pytest.raises(SourceError, match="metadata of the TIFF are corrupt"):
         opened(path)
 
 

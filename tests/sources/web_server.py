@@ -46,6 +46,13 @@ class WebServer:
         )
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = (
+        128  # clients connect many times at once; who finds the queue full waits for a second
+    )
+
+
 @contextmanager
 def serving(root: Path, kind: type[WebServer] = WebServer):
     """Serve a folder from another thread."""
@@ -73,8 +80,7 @@ def serving(root: Path, kind: type[WebServer] = WebServer):
         def log_message(self, *_):
             pass
 
-    web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    web.daemon_threads = True
+    web = _Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=web.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     server.url = f"http://127.0.0.1:{web.server_port}"

@@ -469,6 +469,18 @@ def test_orientation_is_written_in_the_words_of_rfc_4(tmp_path, version, directi
     assert image_of(tmp_path / "b.zarr")["axes"] == image_of(path)["axes"]
 
 
+def test_words_that_name_no_direction_of_the_world_turn_with_their_axes(tmp_path):
+    words = ("dorsal-to-ventral", "rostral-to-caudal", "left-to-right")
+    spec = spec_of(attrs={"axis_orientation": dict(zip("zyx", words, strict=True))})
+    write(tmp_path / "a.zarr", spec)
+    flipped = opened(tmp_path / "a.zarr").flip("zx")
+    write(tmp_path / "b.zarr", flipped.spec, np.asarray(flipped))
+    said = [axis["orientation"]["value"] for axis in image_of(tmp_path / "b.zarr")["axes"][1:]]
+    assert said == ["ventral-to-dorsal", "rostral-to-caudal", "right-to-left"]
+    found = opened(tmp_path / "b.zarr")
+    np.testing.assert_array_equal(found.voxel_to_world, flipped.voxel_to_world)
+
+
 # One file
 
 
