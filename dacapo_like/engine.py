@@ -261,7 +261,8 @@ def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
     if out is not None and data is not out:
         np.copyto(out, data)
         return out
-    return data if data.flags.writeable else data.copy()
+    reversed_view = any(stride < 0 for stride in data.strides)  # torch, for one, takes none
+    return data.copy() if reversed_view or not data.flags.writeable else data
 
 
 def not_writable(reason: str | None, where: str | None = None) -> WriteError:

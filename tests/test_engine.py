@@ -400,6 +400,22 @@ def test_voxels_outside_of_an_input_are_an_error_and_no_wrap_around(halo):
     assert bottom.reader.boxes == []
 
 
+def test_what_a_read_gives_runs_forwards_in_memory():
+    class Mirror(Add):
+        def needs(self, box, *inputs):
+            (spec,) = inputs
+            return (Box((spec.shape[0] - box.end[0],), box.shape),)
+
+        def compute(self, box, *blocks, out=None):
+            return blocks[0].data[::-1]
+
+    bottom = source(seed=5)
+    root = attrs.evolve(add(bottom), operation=Mirror())
+    data = run(root, 2, 9)
+    np.testing.assert_array_equal(data, bottom.reader.data[::-1][2:9])
+    assert data.strides[0] > 0
+
+
 class Pointer(Add):
     """Gives the voxels of its second input that the first names, one read for each."""
 

@@ -30,11 +30,17 @@ def as_dtype_name(value: Any) -> str:
         dtype = np.dtype(value)
     except TypeError as error:
         raise ConfigError(
-            "unknown dtype", got=repr(value), expected="a numpy dtype such as uint8 or float32"
+            "unknown dtype",
+            got=repr(value),
+            expected="a numpy dtype such as uint8 or float32",
+            key=("dtype",),
         ) from error
     if dtype.kind not in "biuf":
         raise ConfigError(
-            "dtype is no number's", got=dtype.name, expected="bool, an integer or a float"
+            "dtype is no number's",
+            got=dtype.name,
+            expected="bool, an integer or a float",
+            key=("dtype",),
         )
     return str(dtype.name)
 
