@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,32 +44,101 @@ def read_padded(
     RegionError
         The array is empty, and has no edge to repeat.
     """
-    if isinstance(pad, Mapping) and set(pad) == {"constant"}:
-        data = np.full(box.shape, fitting_value(pad["constant"], dtype), dtype)
+    inner = inner_box(box, bounds, pad)
+    return surrounded(None if inner is None else read(inner), box, bounds, dtype, pad)
+
+
+def inner_box(box: Box, bounds: Box, pad: Pad) -> Box | None:
+    """Give the box, inside the array, that a box which may leave it is filled from; ``None``: from nothing.
+
+    Parameters
+    ----------
+    box, bounds : Box
+        What is asked for, and all there is.
+    pad : "edge", "reflect" or {"constant": value}
+        What stands outside.
+
+    Raises
+    ------
+    ConfigError
+        `pad` is none of these.
+    RegionError
+        The array is empty, and has no edge to repeat.
+
+    Examples
+    --------
+    >>> inner_box(Box((-3,), (5,)), Box((0,), (9,)), "reflect")
+    Box(offset=(0,), shape=(4,))
+    """
+    if _is_constant(pad):
         inside = box.intersect(bounds)
-        if inside.size:
-            data[inside.slices_in(box)] = read(inside)
-        return data
-    if pad not in ("edge", "reflect"):
+        return inside if inside.size else None
+    if pad not in tuple(_FOLDS):  # a mapping has no hash
         raise ConfigError(
             "unknown way to pad", got=repr(pad), expected='"edge", "reflect" or {"constant": value}'
         )
     if box.size == 0:
-        return np.empty(box.shape, dtype)
+        return None
     if bounds.size == 0:
         raise RegionError(
             "an empty array has no edge to repeat", got=pad, expected='{"constant": value}'
         )
-    fold = _reflect if pad == "reflect" else _clamp
-    indices = [
-        fold(np.arange(o, o + s), n)
-        for o, s, n in zip(box.offset, box.shape, bounds.shape, strict=True)
-    ]
-    data = read(box_between((int(i.min()) for i in indices), (int(i.max()) + 1 for i in indices)))
-    for axis, index in enumerate(indices):
+    if bounds.contains(box):
+        return box
+    sides = [(index.min(), index.max()) for index in _indices(box, bounds, pad)]
+    return box_between((int(low) for low, _ in sides), (int(high) + 1 for _, high in sides))
+
+
+def surrounded(
+    data: NDArray[Any] | None,
+    box: Box,
+    bounds: Box,
+    dtype: np.dtype[Any],
+    pad: Pad,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Make a box that may leave the array from the voxels of its `inner_box`.
+
+    Parameters
+    ----------
+    data : ndarray or None
+        The voxels of the inner box; ``None`` where there is none.
+    box, bounds, dtype, pad
+        As `read_padded` takes them.
+    out : ndarray, optional
+        Of shape ``box.shape``; filled, unless `data` needs no change.
+
+    Returns
+    -------
+    ndarray
+        `out`, a new array, or a view of `data`.
+    """
+    if data is not None and bounds.contains(box):
+        return data
+    if _is_constant(pad):
+        value = fitting_value(pad["constant"], dtype)
+        result = np.empty(box.shape, dtype) if out is None else out
+        result[...] = value
+        if data is not None:
+            result[box.intersect(bounds).slices_in(box)] = data
+        return result
+    if data is None:
+        return np.empty(box.shape, dtype) if out is None else out
+    for axis, index in enumerate(_indices(box, bounds, pad)):
         if index.size != data.shape[axis] or np.any(np.diff(index) != 1):
             data = np.take(data, index - index.min(), axis=axis)
     return data
+
+
+def _is_constant(pad: Pad) -> TypeGuard[Mapping[str, Any]]:
+    return isinstance(pad, Mapping) and set(pad) == {"constant"}
+
+
+def _indices(box: Box, bounds: Box, pad: Pad) -> list[NDArray[Any]]:
+    """Give, along every axis, the index in the array of each voxel of the box."""
+    fold = _FOLDS[str(pad)]
+    sides = zip(box.offset, box.end, bounds.shape, strict=True)
+    return [fold(np.arange(start, stop), n) for start, stop, n in sides]
 
 
 def _clamp(index: NDArray[Any], n: int) -> NDArray[Any]:
@@ -81,6 +150,9 @@ def _reflect(index: NDArray[Any], n: int) -> NDArray[Any]:
         return np.zeros_like(index)
     folded = np.mod(index, 2 * (n - 1))
     return np.asarray(np.minimum(folded, 2 * (n - 1) - folded))
+
+
+_FOLDS = {"edge": _clamp, "reflect": _reflect}
 
 
 def fitting_value(value: Any, dtype: np.dtype[Any]) -> Any:

@@ -40,7 +40,8 @@ def tree_of(array: Array) -> Tree:
     stack = [(array, root)]
     while stack:
         node, branch = stack.pop()
-        for (key, _), below in zip(node.config.children(), node.inputs, strict=True):
+        sources = zip(node.config.children(), node.inputs, strict=False)
+        for (key, _), below in sources:  # one of which may be an input more than once
             label = f"[dim]{'.'.join(str(part) for part in key)}:[/] {_label(below)}"
             stack.append((below, branch.add(label)))
     return root

@@ -16,18 +16,25 @@ from hypothesis import strategies as st
 import dacapo_like
 from dacapo_like import (
     ArrayConfig,
+    AstypeArrayConfig,
     BinarizeArrayConfig,
     ConcatArrayConfig,
     ConstantArrayConfig,
     CropArrayConfig,
+    FlipArrayConfig,
     IntensitiesArrayConfig,
     LogicalOrArrayConfig,
     MergeInstancesArrayConfig,
     MissingAnnotationsMaskConfig,
     OnesArrayConfig,
+    PadArrayConfig,
+    ReorientArrayConfig,
     ResampledArrayConfig,
     Roi,
+    SelectChannelsArrayConfig,
+    SelectTimepointsArrayConfig,
     SumArrayConfig,
+    TransposeArrayConfig,
     from_numpy,
 )
 from dacapo_like.testing import as_zarr, difference, random_boxes, sample_voxels
@@ -54,6 +61,13 @@ class Eager:
     kind: str
     channels: tuple[str, ...] | None = None
     missing: frozenset[int] = frozenset()  # labels that its source calls present but not annotated
+    pointing: tuple[tuple[str, int], ...] = (
+        attrs.field(  # along which axis of the world, and whether against it
+            default=attrs.Factory(
+                lambda self: tuple((axis, 1) for axis in self.axes[self.lead :]), takes_self=True
+            )
+        )
+    )
 
     @property
     def dims(self) -> int:
@@ -105,6 +119,176 @@ def crop(draw, node: Eager) -> Eager:
         node.voxels[(..., *(slice(a, b) for a, b in zip(low, high, strict=True)))],
         {"roi": roi, "snap": snap},
         offset=tuple(o + v * i for o, v, i in zip(offset, size, low, strict=True)),
+    )
+
+
+def pad(draw, node: Eager) -> Eager:
+    """Put a border around, which numpy pads; a width may lie off the grid where it is snapped."""
+    before, after = ([draw(st.integers(0, 3)) for _ in node.space] for _ in range(2))
+    shape = [a + n + b for a, n, b in zip(before, node.space, after, strict=True)]
+    if math.prod(shape) * math.prod(node.voxels.shape[: node.lead]) > MOST_VOXELS:
+        return node
+    fill = draw(st.sampled_from(["edge", "reflect", {"constant": 1}]))
+    grows = draw(st.booleans())
+    less = [Fraction(n, 1) - (HALF if n and grows else 0) for n in before]
+    how = {"mode": fill} if isinstance(fill, str) else {"constant_values": 1}
+    around = [(0, 0)] * node.lead + list(zip(before, after, strict=True))
+    return node.evolve(
+        PadArrayConfig,
+        np.pad(node.voxels, around, **how),
+        {
+            "before": [n * s for n, s in zip(less, node.voxel_size, strict=True)],
+            "after": [n * s for n, s in zip(after, node.voxel_size, strict=True)],
+            "fill": fill,
+            "snap": "grow" if grows else None,
+        },
+        offset=tuple(
+            o - n * s for o, n, s in zip(node.offset, before, node.voxel_size, strict=True)
+        ),
+    )
+
+
+def turned(node: Eager, config_class, fields, order, flipped, axes) -> Eager:
+    """Take axes in another order, with what is known of each, and turn some around."""
+    voxels = np.flip(node.voxels.transpose(order), [i for i, flip in enumerate(flipped) if flip])
+    space = [i - node.lead for i in order[node.lead :]]
+    at = [node.offset[i] for i in space]
+    size = [node.voxel_size[i] for i in space]
+    points = [node.pointing[i] for i in space]
+    for i, flip in enumerate(flipped[node.lead :]):
+        if flip:
+            at[i] = -(at[i] + size[i] * node.space[space[i]])
+            points[i] = (points[i][0], -points[i][1])
+    return node.evolve(
+        config_class,
+        voxels,
+        fields,
+        axes=axes,
+        offset=tuple(at),
+        voxel_size=tuple(size),
+        pointing=tuple(points),
+    )
+
+
+def flip(draw, node: Eager) -> Eager:
+    flipped = [axis in "zyx" and draw(st.booleans()) for axis in node.axes]
+    names = [axis for axis, flip in zip(node.axes, flipped, strict=True) if flip]
+    order = range(len(node.axes))
+    return turned(node, FlipArrayConfig, {"axes": names}, [*order], flipped, node.axes)
+
+
+def transpose(draw, node: Eager) -> Eager:
+    lead = draw(st.permutations(node.axes[: node.lead]))
+    axes = "".join([*lead, *draw(st.permutations(node.axes[node.lead :]))])
+    order = [node.axes.index(axis) for axis in axes]
+    none = [False] * len(axes)
+    return turned(node, TransposeArrayConfig, {"axes": axes}, order, none, axes)
+
+
+def reorient(draw, node: Eager) -> Eager:
+    """Let every axis point as its letter says, x as the first."""
+    towards = {
+        "R": ("x", 1),
+        "L": ("x", -1),
+        "A": ("y", 1),
+        "P": ("y", -1),
+        "S": ("z", 1),
+        "I": ("z", -1),
+    }
+    code = draw(st.permutations([draw(st.sampled_from(pair)) for pair in ("RL", "AP", "SI")]))
+    order, flipped = [*range(node.lead)], [False] * node.lead
+    along = [world for world, _ in node.pointing]
+    for axis in node.axes[node.lead :]:
+        world, sign = towards[code["xyz".index(axis)]]
+        if world not in along:
+            return node
+        source = along.index(world)
+        order.append(node.lead + source)
+        flipped.append(node.pointing[source][1] != sign)
+    fields = {"orientation": "".join(code)}
+    return turned(node, ReorientArrayConfig, fields, order, flipped, node.axes)
+
+
+def select_channels(draw, node: Eager) -> Eager:
+    if "c" not in node.axes:
+        return node
+    at = node.axes.index("c")
+    n = node.voxels.shape[at]
+    chosen = draw(st.lists(st.integers(0, n - 1), min_size=1, max_size=4, unique=True))
+    names = node.channels or [str(i) for i in range(n)]
+    wanted = [names[i] if draw(st.booleans()) else i for i in chosen]
+    if draw(st.booleans()):
+        return node.evolve(
+            SelectChannelsArrayConfig,
+            node.voxels.take(chosen[0], at),
+            {"channels": wanted[0]},
+            axes=node.axes.replace("c", ""),
+            channels=None,
+        )
+    return node.evolve(
+        SelectChannelsArrayConfig,
+        node.voxels.take(chosen, at),
+        {"channels": wanted},
+        channels=node.channels and tuple(names[i] for i in chosen),
+    )
+
+
+def select_timepoints(draw, node: Eager) -> Eager:
+    if "t" not in node.axes:
+        return node
+    at = node.axes.index("t")
+    n = node.voxels.shape[at]
+    low = draw(st.integers(0, n - 1))
+    high = draw(st.integers(low + 1, n))
+    chosen = draw(st.permutations(range(n)))[: draw(st.integers(1, n))]
+    fields, indices = draw(
+        st.sampled_from(
+            [
+                ({"timepoints": low}, low),
+                ({"timepoints": chosen}, chosen),
+                ({"start": low, "stop": high}, range(low, high)),
+            ]
+        )
+    )
+    axes = node.axes.replace("t", "") if indices is low else node.axes
+    voxels = node.voxels.take(indices, at)
+    return node.evolve(SelectTimepointsArrayConfig, voxels, fields, axes=axes)
+
+
+def astype(draw, node: Eager) -> Eager:
+    """Cast; floats voxel by voxel with Python's numbers, and not at all where that is an error."""
+    dtype = np.dtype(draw(st.sampled_from(DTYPES)))
+    labels = node.kind == "labels"
+    rounding = draw(
+        st.sampled_from(["error"] if labels else ["nearest-even", "floor", "ceil", "trunc"])
+    )
+    clip = not labels and draw(st.booleans())
+    values = node.voxels.ravel().tolist()
+    if dtype.kind == "f":
+        largest = 2 ** (np.finfo(dtype).nmant + 1)
+        if labels and any(abs(value) >= largest or value % 1 for value in values):
+            return node
+        voxels = node.voxels.astype(dtype)
+    else:
+        limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        rounds = {
+            "nearest-even": round,
+            "floor": math.floor,
+            "ceil": math.ceil,
+            "trunc": math.trunc,
+        }
+        if rounding == "error" and any(value % 1 for value in values):
+            return node
+        whole = [rounds.get(rounding, int)(value) for value in values]
+        held = [min(max(value, int(limits[0])), int(limits[1])) for value in whole]
+        if held != whole and not clip:
+            return node
+        voxels = np.array(held, dtype).reshape(node.voxels.shape)
+    return node.evolve(
+        AstypeArrayConfig,
+        voxels,
+        {"dtype": dtype.name, "round": rounding, "clip": clip},
+        kind="mask" if dtype.kind == "b" else node.kind,
     )
 
 
@@ -336,6 +520,7 @@ def voxelwise(config_class, parts: list[Eager], voxels, **changes) -> Eager:
         tuple(v / NANOMETRES[first.unit] for v in low),
         first.unit,
         channels=first.channels if len({part.channels for part in parts}) == 1 else None,
+        pointing=first.pointing,
         **changes,
     )
 
@@ -410,6 +595,7 @@ def concat(draw, node: Eager, pool: list[Eager]) -> Eager:
         kinds.pop() if len(kinds) == 1 else "image",
         tuple(label for _, labels in shares for label in labels),
         node.missing,
+        node.pointing,
     )
 
 
@@ -429,6 +615,8 @@ def nanometres(node: Eager, values) -> list[Fraction]:
 
 def on_one_grid(a: Eager, b: Eager) -> bool:
     """Whether two arrays could be channels of one."""
+    if a.pointing != b.pointing:
+        return False
     if a.axes.replace("c", "") != b.axes.replace("c", ""):
         return False
     if "t" in a.axes and a.voxels.shape[a.axes.index("t")] != b.voxels.shape[b.axes.index("t")]:
@@ -556,6 +744,7 @@ OF_SEVERAL = [concat, total, merge_instances]
 OPERATORS = [
     *(crop, intensities, binarize, ones, constant, resampled, resampled),
     *(missing_annotations_mask, logical_or, concat, *OF_SEVERAL),
+    *(pad, flip, transpose, reorient, select_channels, select_timepoints, astype),
 ]
 
 
@@ -600,3 +789,9 @@ def assert_spec(array: dacapo_like.Array, tree: Eager) -> None:
     assert array.units == (tree.unit,) * tree.dims
     assert array.kind == tree.kind
     assert array.channels == tree.channels
+    names = tree.axes[tree.lead :]
+    vectors = tuple(
+        tuple(float(sign * (name == world)) for name in names) for world, sign in tree.pointing
+    )
+    own = tuple((name, 1) for name in names)
+    assert array.spec.directions == (None if tree.pointing == own else vectors)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias, TypeGuard
 
 import attrs
+import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array, Block, UnaryConfig, about
 from dacapo_like.errors import RegionError, Remark, SpecError
 from dacapo_like.geometry import Box, Roi, RoiLike, Snap, as_roi
+from dacapo_like.indexing import written_box
+from dacapo_like.operators._places import Units, unit_factors
 from dacapo_like.registry import array_method, register
-from dacapo_like.spec import ArraySpec
+from dacapo_like.spec import ArraySpec, same_directions
+
+Region: TypeAlias = "RoiLike | Box | slice | Sequence[Any]"
 
 
 @register("crop")
@@ -90,6 +95,134 @@ def kept_box(source: ArraySpec, roi: Roi, snap: Snap | None) -> Box:
 
 
 @array_method
-def crop(array: Array, roi: RoiLike, *, snap: Snap | None = None) -> Array:
-    """Keep the part of an array that lies in a region, see `CropArrayConfig`."""
-    return array.apply(CropArrayConfig, roi=as_roi(roi), snap=snap)
+def crop(
+    array: Array,
+    region: Region | list[Region] | None = None,
+    *,
+    like: Array | None = None,
+    units: Units | None = None,
+    snap: Snap | None = None,
+) -> Array | list[Array]:
+    """Keep the part of an array that lies in a region, see `CropArrayConfig`.
+
+    Parameters
+    ----------
+    array : Array
+        Any; no voxel is read.
+    region : Roi, Box, slices, or a list of them
+        - A `Roi`, ours or funlib's, or a pair of its offset and shape: one number per spatial axis, in world units.
+        - A `Box`: voxels, over all axes or over the spatial ones.
+        - A slice, or a tuple of slices and an ellipsis: voxels, as indexing takes them; ``array.crop(index)`` holds what
+          ``array[index]`` gives. What leaves the array is an error.
+
+        Time and channels stay whole. A list gives a list of arrays.
+    like : Array
+        Keep what this one covers, instead of a region: its units are converted, its axes have to point the same way.
+    units : str or sequence of str, optional
+        Of a region in world units; by default the array's own. They are converted exactly.
+    snap : {"grow", "shrink", "nearest"}, optional
+        How to align a region that is not on the voxel grid; by default that is an error.
+
+    Returns
+    -------
+    Array or list of Array
+
+    Raises
+    ------
+    SpecError
+        The region is empty, outside of the array, off its grid, or of the wrong rank; or it is not whole along time and
+        channels; or units or axes do not fit.
+    RegionError
+        It is no region, or a slice leaves the array.
+
+    Examples
+    --------
+    >>> import numpy as np, dacapo_like
+    >>> array = dacapo_like.from_numpy(np.arange(12).reshape(3, 4), voxel_size=(10, 10), units="nm")
+    >>> array.crop(np.s_[1:, 2:]).roi
+    [10:30, 20:40] (20, 20)
+    >>> [part[...].tolist() for part in array.crop([((0, 0), (10, 20)), np.s_[2:, :2]])]
+    [[[0, 1]], [[8, 9]]]
+    >>> array.crop(((0.01, 0), (0.01, 0.02)), units="um")[...]
+    array([[4, 5]])
+    """
+    if (region is None) == (like is None):
+        raise RegionError("a crop needs a region, or an array to be like, and not both")
+    if like is not None:
+        return array.apply(CropArrayConfig, roi=_covered(like, array.spec), snap=snap)
+    if _is_batch(region):
+        return [_cropped(array, item, units, snap) for item in region]
+    return _cropped(array, region, units, snap)
+
+
+def _cropped(array: Array, region: Any, units: Units | None, snap: Snap | None) -> Array:
+    spec = array.spec
+    if isinstance(region, Box):
+        roi = _roi_of(region, spec)
+    elif _is_index(region):
+        box, shape = written_box(region, spec.shape)
+        if len(shape) < spec.ndim:
+            raise RegionError("an index that drops an axis", got=region, expected="slices")
+        roi = _roi_of(box, spec)
+    else:
+        roi = _in_own_units(as_roi(region), units, spec)
+    return array.apply(CropArrayConfig, roi=roi, snap=snap)
+
+
+def _roi_of(box: Box, spec: ArraySpec) -> Roi:
+    """Give the region of a box over all axes, which is whole along those that are not spatial, or over the spatial ones."""
+    lead = spec.ndim - spec.dims
+    whole = Box((0,) * lead, spec.leading_shape)
+    given = Box(box.offset[:lead], box.shape[:lead])
+    if len(box.offset) == spec.ndim and given != whole:
+        raise SpecError(
+            "a crop is of space only",
+            got=f"{given} along {' '.join(spec.leading_axes)}",
+            expected=f"{whole}: all of it",
+            hint="begin slices with an ellipsis; select_channels and select_timepoints choose along the others",
+        )
+    if len(box.offset) not in (spec.ndim, spec.dims):
+        raise SpecError(
+            "a box of the wrong rank",
+            got=box,
+            expected=f"one number per axis {' '.join(spec.axes)}, or per spatial one",
+        )
+    return spec.box_to_roi(box)
+
+
+def _in_own_units(roi: Roi, units: Units | None, spec: ArraySpec) -> Roi:
+    if units is None or roi.dims != spec.dims:  # of the wrong rank: the config says so
+        return roi
+    return roi * unit_factors(units, spec)
+
+
+def _covered(like: Array, spec: ArraySpec) -> Roi:
+    """Give the region of another array in the frame and units of this one; an unknown unit is taken for the other's."""
+    other = like.spec
+    if other.spatial_axes != spec.spatial_axes or not same_directions(other, spec):
+        raise SpecError(
+            "arrays whose axes differ, or point in different directions",
+            got=f"axes {' '.join(other.spatial_axes)}, directions {other.directions}",
+            expected=f"{' '.join(spec.spatial_axes)}, {spec.directions}",
+            hint="reorient or transform one of them first",
+        )
+    units = [theirs if own else None for theirs, own in zip(other.units, spec.units, strict=True)]
+    return _in_own_units(other.roi, units, spec)
+
+
+def _is_index(region: Any) -> bool:
+    parts = region if isinstance(region, tuple) else (region,)
+    return any(isinstance(part, slice) or part is Ellipsis for part in parts)
+
+
+def _is_batch(region: Any) -> TypeGuard[list[Any]]:
+    """Say whether a list is one of regions, rather than the pair of an offset and a shape."""
+    pair = isinstance(region, list) and len(region) == 2 and all(map(_is_vector, region))
+    return isinstance(region, list) and not pair
+
+
+def _is_vector(part: Any) -> bool:
+    nested = (Sequence, np.ndarray, slice, type(Ellipsis))
+    return isinstance(part, (Sequence, np.ndarray)) and not any(
+        isinstance(value, nested) for value in part
+    )

@@ -12,6 +12,7 @@ from dacapo_like.core import Array, Block, UnaryConfig, about
 from dacapo_like.errors import ConfigError, SpecError, did_you_mean
 from dacapo_like.fields import first_repeated
 from dacapo_like.geometry import Box
+from dacapo_like.operators._shown import with_channels_shown
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
 
@@ -50,18 +51,8 @@ class RelabelChannelsArrayConfig(UnaryConfig):
                 expected="one name per channel along axis c",
                 key=("channels",),
             )
-        return source.replace(channels=self.channels, attrs=self._attributes(source))
-
-    def _attributes(self, source: ArraySpec) -> Mapping[str, Any]:
-        """Keep what viewers are told of the channels under their new names."""
-        omero = source.attrs.get("omero", {})
-        renamed = dict(zip(source.channel_names, self.channels, strict=True))
-        shown = [
-            {**channel, "label": renamed[name]}
-            for i, channel in enumerate(omero.get("channels", ()))
-            if (name := str(channel.get("label") or i)) in renamed
-        ]
-        return {**source.attrs, "omero": {**omero, "channels": shown}} if shown else source.attrs
+        names = zip(source.channel_names, self.channels, strict=True)
+        return source.replace(channels=self.channels, attrs=with_channels_shown(source, names))
 
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:  # noqa: ARG002  # pointwise
         """Ask for the same box."""

@@ -3,7 +3,7 @@ import pytest
 from funlib.geometry import Roi as FunlibRoi
 
 from dacapo_like import CropArrayConfig, Roi, from_numpy, verify
-from dacapo_like.errors import RegionError, SpecError
+from dacapo_like.errors import ConfigError, RegionError, SpecError
 from dacapo_like.geometry import Box
 from dacapo_like.spec import from_shape
 from dacapo_like.testing import ArrayContract, Case, as_zarr, sample_voxels
@@ -146,3 +146,173 @@ def test_a_region_inside_is_no_warning():
 def test_no_voxel_is_read_to_open(unreadable):
     source = unreadable(from_shape((8, 8)))
     assert source.crop(Roi((2, 2), (2, 2))).shape == (2, 2)
+
+
+# Voxels, other units, other arrays, several regions
+
+
+def movie():
+    """Time, channels and two spatial axes."""
+    voxels = sample_voxels((2, 3, 8, 10), "uint16")
+    return from_numpy(
+        voxels, axes="tcyx", voxel_size=(9.8, 4), offset=(-9.8, 100), units=("nm", "um")
+    )
+
+
+INDICES = [
+    np.s_[...],
+    np.s_[..., 2:5, 3:],
+    np.s_[:, :, 2:5],
+    np.s_[0:2, ..., -4:-1],
+    np.s_[..., :1],
+]
+
+
+@pytest.mark.parametrize("index", INDICES, ids=str)
+def test_slices_keep_what_indexing_gives(index):
+    array = movie()
+    cropped = array.crop(index)
+    np.testing.assert_array_equal(cropped[...], array[index], strict=True)
+    np.testing.assert_array_equal(cropped[...], array[...][index], strict=True)
+
+
+def test_a_bare_slice_is_along_the_first_axis():
+    assert grid().crop(slice(2, 4)).roi == Roi((20, 0), (20, 40))
+
+
+@pytest.mark.parametrize("box", [Box((2, 3), (4, 5)), Box((0, 0, 2, 3), (2, 3, 4, 5))])
+def test_a_box_is_of_all_axes_or_of_the_spatial_ones(box):
+    cropped = movie().crop(box)
+    np.testing.assert_array_equal(cropped[...], movie()[...][..., 2:6, 3:8], strict=True)
+    assert cropped.roi == Roi((9.8, 112), (39.2, 20))
+
+
+def test_a_box_that_leaves_the_array_keeps_the_common_part():
+    assert grid().crop(Box((-3, 4), (5, 400))).roi == Roi((0, 16), (20, 24))
+
+
+@pytest.mark.parametrize(
+    ("region", "error", "words"),
+    [
+        (np.s_[:1, ..., 2:4, :], SpecError, "a crop is of space only"),
+        (Box((0, 1, 0, 0), (2, 1, 8, 10)), SpecError, "a crop is of space only"),
+        (Box((0, 0, 0), (1, 8, 10)), SpecError, "a box of the wrong rank"),
+        (np.s_[..., 3, :], RegionError, "an index that drops an axis"),
+        (np.s_[..., 0:11], RegionError, "slice leaves the array"),
+        (np.s_[..., 0:8:2], RegionError, "strides"),
+        (np.s_[..., 4:4], SpecError, "outside of the source"),
+        ("whole", RegionError, "not a region"),
+        (None, RegionError, "needs a region"),
+    ],
+)
+def test_what_is_no_part_of_space_is_refused(region, error, words):
+    with pytest.raises(error, match=words):
+        movie().crop(region)
+
+
+def test_what_is_cropped_by_voxels_is_a_document_in_world_units():
+    by_voxels, by_world = (
+        movie().crop(np.s_[..., 2:6, 3:8]),
+        movie().crop(Roi((9.8, 112), (39.2, 20))),
+    )
+    assert by_voxels.config.roi == by_world.config.roi
+
+
+def test_a_region_in_other_units_is_converted_exactly():
+    array = movie()  # 9.8 nm and 4 um
+    assert array.crop(Roi((0.0098, 112), (0.0392, 20)), units="um").roi == Roi(
+        (9.8, 112), (39.2, 20)
+    )
+    in_both = array.crop(Roi((9800, 112000), (39200, 20000)), units=["pm", "nm"])
+    assert in_both.roi == Roi((9.8, 112), (39.2, 20))
+    assert array.crop(array.roi, units=array.units).roi == array.roi
+
+
+@pytest.mark.parametrize(
+    ("units", "error", "words"),
+    [
+        ("um", SpecError, r"the unit of an axis is unknown.*got units \(None, None\)"),
+        (["um"], SpecError, "units do not fit the axes"),
+    ],
+)
+def test_units_that_cannot_be_converted_are_refused(units, error, words):
+    with pytest.raises(error, match=words):
+        grid().crop(Roi((0, 0), (10, 4)), units=units)
+
+
+def test_an_unknown_unit_of_length_is_refused():
+    with pytest.raises(ConfigError, match="unknown unit of length"):
+        movie().crop(Roi((0, 0), (10, 4)), units="furlong")
+
+
+def test_a_crop_like_another_array_covers_what_it_covers():
+    fine = from_numpy(np.zeros((40, 40)), voxel_size=(20, 10), offset=(-100, 0), units="nm")
+    other = from_numpy(np.zeros((5, 5)), voxel_size=(0.1, 0.02), offset=(0, 0.04), units="um")
+    cropped = fine.crop(like=other)
+    assert cropped.roi == Roi((0, 40), (500, 100))
+    assert cropped.voxel_size == fine.voxel_size
+
+
+def test_a_crop_like_an_array_off_the_grid_can_be_snapped():
+    fine = from_numpy(np.zeros((40, 40)), voxel_size=(20, 10))
+    other = from_numpy(np.zeros((5, 5)), voxel_size=(7, 7), offset=(1, 1))
+    with pytest.raises(SpecError, match="not on the voxel grid"):
+        fine.crop(like=other)
+    assert fine.crop(like=other, snap="grow").roi == Roi((0, 0), (40, 40))
+
+
+def test_an_unknown_unit_is_taken_for_that_of_the_other_array():
+    known = from_numpy(np.zeros((8, 8)), units="nm")
+    unknown = from_numpy(np.zeros((2, 2)), offset=(2, 2))
+    assert known.crop(like=unknown).roi == unknown.crop(like=known).roi == Roi((2, 2), (2, 2))
+
+
+def test_a_crop_like_an_array_of_other_axes_is_refused():
+    flat, turned = grid(), from_numpy(np.zeros((8, 8)), directions=((0, 1), (1, 0)))
+    for other in (turned, from_numpy(np.zeros((8, 8)), axes="zx")):
+        with pytest.raises(SpecError, match="axes differ, or point in different directions"):
+            flat.crop(like=other)
+    with pytest.raises(RegionError, match="and not both"):
+        flat.crop(flat.roi, like=flat)
+
+
+def test_a_list_of_regions_gives_a_list_of_arrays():
+    array = grid()
+    regions = [
+        Roi((0, 0), (10, 4)),
+        FunlibRoi((10, 4), (20, 8)),
+        ((0, 0), (80, 40)),
+        Box((1, 2), (3, 4)),
+        np.s_[2:4, 5:],
+    ]
+    parts = array.crop(regions)
+    assert isinstance(parts, list)
+    for part, region in zip(parts, regions, strict=True):
+        assert part.config == array.crop(region).config
+        np.testing.assert_array_equal(part[...], array.crop(region)[...])
+    assert array.crop([]) == []
+
+
+def test_a_list_of_an_offset_and_a_shape_is_one_region():
+    assert grid().crop([[10, 4], [20, 8]]).roi == Roi((10, 4), (20, 8))
+    assert [part.roi for part in grid().crop([((10, 4), (20, 8)), ([0, 0], [10, 4])])] == [
+        Roi((10, 4), (20, 8)),
+        Roi((0, 0), (10, 4)),
+    ]
+
+
+def test_many_crops_open_their_source_once(watched):
+    source = watched(grid())
+    opened = source.array()
+    parts = opened.crop([Box((i % 8, i % 10), (1, 1)) for i in range(500)])
+    assert all(part.inputs == (opened,) for part in parts)
+    assert source.boxes == []
+    assert parts[37][...].tolist() == [[5 * 10 + 7]]
+    assert source.boxes == [Box((5, 7), (1, 1))]
+
+
+def test_what_is_assigned_to_a_crop_by_voxels_goes_to_its_source():
+    voxels = np.zeros((3, 4), "uint8")
+    array = from_numpy(voxels, mode="r+")
+    array.crop(np.s_[1:, :2])[...] = 7
+    assert voxels.tolist() == [[0] * 4, [7, 7, 0, 0], [7, 7, 0, 0]]
