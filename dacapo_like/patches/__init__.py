@@ -1,0 +1,1 @@
+"""The patching engine: grids of patches, samplers, stitching. It sees arrays and nothing else."""
