@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import operator
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from dacapo_like.kernels._blocks import boxes, destination, part
+from dacapo_like.kernels import _pool_numpy as reference
+from dacapo_like.kernels._blocks import destination, part
+from dacapo_like.kernels._pool_cells import (
+    WholeCells,
+    cell_support,
+    check_ratio,
+    largest_weight,
+    rational_cells,
+)
+from dacapo_like.kernels._pool_parts import pool_parts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    # A strided view for each place inside a cell; a cell is one element of each of them.
-    Members = list[NDArray[Any]]
+    from dacapo_like.kernels._pool_cells import Cells, Range
+
+__all__ = ["Method", "cell_support", "pool", "pool_cells"]
 
 Method = Literal["mean", "mode", "min", "max", "median", "stride"]
 
-_VOXELS_AT_ONCE = 1 << 18  # of a temporary: it stays in the processor's cache
 _LARGEST_CELL = 1 << 30  # the sums of 32-bit halves over a cell stay below 2**63
 
 
@@ -90,147 +99,172 @@ def pool(
     shape = tuple(n // step for n, step in zip(source.shape, steps, strict=True))
     result = destination(out, shape, source.dtype)
     size = math.prod(steps)
-    reduce = _REDUCTIONS[method] if size > 1 else _first
-    at_once = _VOXELS_AT_ONCE // size if reduce in {_mode, _median} else _VOXELS_AT_ONCE
-    with np.errstate(over="ignore", invalid="ignore"):
-        for box in boxes(shape, max(1, at_once)):
-            cells = (slice(b.start * s, b.stop * s) for b, s in zip(box, steps, strict=True))
-            reduce(_members(part(source, cells), steps), part(result, box))
+    if size == 1 or method == "stride":  # a copy, of whatever dtype: numpy does that well
+        result[...] = part(source, (slice(None, None, step) for step in steps))
+    elif result.size == 0:
+        pass
+    elif _is_compiled(source.dtype, method, size):
+        _reduce(source, [WholeCells(step) for step in steps], method, result, exact=True)
+    else:
+        reference.pool(source, steps, method, result)
     return result
 
 
+def pool_cells(
+    data: ArrayLike,
+    *,
+    ratio: Sequence[Fraction],
+    shift: Sequence[Fraction],
+    start: Sequence[int],
+    data_start: Sequence[int],
+    bounds: Sequence[Range],
+    shape: Sequence[int],
+    method: Method,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Reduce a block of an array to cells of any rational size, which may take parts of voxels.
+
+    Along each axis cell `o` is what lies between ``o * ratio + shift`` and
+    ``(o + 1) * ratio + shift``, where input voxel `i` covers `i` to ``i + 1``, clipped to the
+    input. A voxel of the result depends on its cell alone: any part of the output equals, bit for
+    bit, that part of the whole output (a NaN is only promised to stay a NaN). Where ratios are
+    whole numbers and shifts are, too, it is what `pool` gives.
+
+    The methods are those of `pool`, but each voxel weighs as much as the exact part of it that lies
+    in the cell:
+
+    ``mean``
+        Integers: the exact mean, halves rounded to even; where voxels are cut so finely that the
+        parts of a cell are over 2**30 it is taken in float64, as for floats, which is still exact
+        as long as the sum of the parts times the voxels is below 2**52. Floats: the sum over voxels
+        times parts, in C order in float64, divided by the number of parts and rounded once.
+    ``mode``
+        The value with the most weight; of those with equally much the smallest.
+    ``min``, ``max``
+        Of all voxels that any part of lies in the cell.
+    ``median``
+        Half of the weight lies at smaller values, half at greater ones; the mean of two values
+        where it is divided between them.
+    ``stride``
+        The voxel that holds the cell's first corner.
+
+    Parameters
+    ----------
+    data : array_like
+        The part of the input that `cell_support` names, or more.
+    ratio : sequence of Fraction
+        For each axis of `data`, in its order: output voxel size / input voxel size.
+    shift : sequence of Fraction
+        Where the first corner of output voxel 0 is on the input, in input voxels.
+    start, shape : sequence of int
+        First index and length of the block wanted, on the whole output grid.
+    data_start : sequence of int
+        Index of the first voxel of `data` in the whole input.
+    bounds : sequence of (int, int)
+        First and stop index of the whole input along each axis: (0, n).
+    method : {"mean", "mode", "min", "max", "median", "stride"}
+        What becomes of a cell.
+    out : ndarray, optional
+        Where to write: of shape `shape`, the dtype of `data`, any strides, no memory of `data`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new C-contiguous array of shape `shape` and the dtype of `data`.
+
+    Raises
+    ------
+    ValueError
+        If a ratio is not positive, the sequences are not one entry per axis, the method is unknown,
+        a cell does not reach the input, `data` lacks voxels that are needed, or `out` does not fit.
+    TypeError
+        If the dtype is not bool, integer or float.
+
+    Examples
+    --------
+    >>> grid = {"start": [0], "data_start": [0], "bounds": [(0, 5)], "shape": [2]}
+    >>> half_of_five = {"ratio": [Fraction(5, 2)], "shift": [Fraction(0)]}
+    >>> pool_cells([0.0, 5.0, 10.0, 20.0, 30.0], method="mean", **half_of_five, **grid)
+    array([ 4., 22.])
+    >>> pool_cells([7, 4, 9, 9, 9], method="max", **half_of_five, **grid)
+    array([9, 9])
+    """
+    source = np.asarray(data)
+    _check_method(source, method)
+    _check_grid(source, (ratio, shift, start, data_start, bounds, shape))
+    result = destination(out, tuple(shape), source.dtype)
+    if result.size == 0:
+        return result
+    per_axis = zip(start, shape, ratio, shift, bounds, data_start, strict=True)
+    axes = [rational_cells(*axis) for axis in per_axis]
+    _check_voxels(source, axes, data_start)
+    size = math.prod(cells.most for cells in axes)
+    same = all(r == 1 and s.denominator == 1 for r, s in zip(ratio, shift, strict=True))
+    if method == "stride" or same:
+        result[...] = source[np.ix_(*(cells.voxels[0] for cells in axes))]
+        return result
+    exact = largest_weight(ratio, shift) <= _LARGEST_CELL
+    whole = all(cells.step for cells in axes)
+    if _is_compiled(source.dtype, method, size) and (whole or method != "median"):
+        _reduce(source, axes, method, result, exact=exact)
+    else:
+        pool_parts(source, axes, method, result, exact=exact)
+    return result
+
+
+def _is_compiled(dtype: np.dtype[Any], method: Method, size: int) -> bool:
+    from dacapo_like.kernels import _pool_numba
+
+    return _pool_numba.takes(dtype, method, size)
+
+
+def _reduce(
+    source: NDArray[Any],
+    axes: Sequence[Cells | WholeCells],
+    method: Method,
+    out: NDArray[Any],
+    *,
+    exact: bool,
+) -> None:
+    from dacapo_like.kernels import _pool_numba
+
+    _pool_numba.pool(source, axes, method, out, exact=exact)
+
+
 def _check(source: NDArray[Any], steps: tuple[int, ...], method: str) -> None:
-    if method not in get_args(Method):
-        raise ValueError(f"unknown pooling method: got {method!r}, expected {get_args(Method)}")
+    _check_method(source, method)
     if len(steps) != source.ndim or min(steps, default=1) < 1:
         msg = f"factors do not fit the array: got {steps}, expected {source.ndim} of at least 1"
         raise ValueError(msg)
     if any(n % step for n, step in zip(source.shape, steps, strict=True)):
         msg = f"the shape is not a multiple of the factors: got {source.shape}, factors {steps}"
         raise ValueError(f"{msg}; trim the array first")
-    if source.dtype.kind not in "biuf" and method != "stride":
-        msg = f"cannot pool this dtype by {method}: got {source.dtype}, expected bool, int or float"
-        raise TypeError(msg)
     if method == "mean" and source.dtype.kind != "f" and math.prod(steps) > _LARGEST_CELL:
         msg = f"the cells are too large to average: got {steps}, expected at most 2**30 voxels"
         raise ValueError(msg)
 
 
-def _members(block: NDArray[Any], steps: tuple[int, ...]) -> Members:
-    """View a block as one array for each place inside a cell, places in C order."""
-    return [
-        part(block, (slice(first, None, step) for first, step in zip(place, steps, strict=True)))
-        for place in np.ndindex(*steps)
-    ]
+def _check_method(source: NDArray[Any], method: str) -> None:
+    if method not in get_args(Method):
+        raise ValueError(f"unknown pooling method: got {method!r}, expected {get_args(Method)}")
+    if source.dtype.kind not in "biuf" and method != "stride":
+        msg = f"cannot pool this dtype by {method}: got {source.dtype}, expected bool, int or float"
+        raise TypeError(msg)
 
 
-def _first(members: Members, out: NDArray[Any]) -> None:
-    out[...] = members[0]
+def _check_grid(source: NDArray[Any], per_axis: Sequence[Sequence[Any]]) -> None:
+    lengths = [len(entries) for entries in per_axis]
+    if lengths != [source.ndim] * len(lengths):
+        msg = "ratio, shift, start, data_start, bounds and shape need one entry for each axis"
+        raise ValueError(f"{msg}: got {lengths}, expected {source.ndim} of each")
+    for ratio in per_axis[0]:
+        check_ratio(ratio)
 
 
-def _min(members: Members, out: NDArray[Any]) -> None:
-    out[...] = members[0]
-    for member in members[1:]:
-        np.minimum(out, member, out=out)
-
-
-def _max(members: Members, out: NDArray[Any]) -> None:
-    out[...] = members[0]
-    for member in members[1:]:
-        np.maximum(out, member, out=out)
-
-
-def _mean(members: Members, out: NDArray[Any]) -> None:
-    if out.dtype.kind == "f":
-        _float_mean(members, out)
-    else:
-        _integer_mean(members, out)
-
-
-def _float_mean(members: Members, out: NDArray[Any]) -> None:
-    # Adding whole members, not np.sum, fixes the order of the additions whatever the layout.
-    total = members[0].astype(np.result_type(out.dtype, np.float64))
-    for member in members[1:]:
-        total += member
-    total /= len(members)
-    out[...] = total
-
-
-def _integer_mean(members: Members, out: NDArray[Any]) -> None:
-    wide = np.dtype(np.uint64 if out.dtype.kind == "u" else np.int64)
-    n = len(members)
-    if out.dtype.itemsize < 8:
-        total = np.zeros(out.shape, wide)
-        for member in members:
-            total += member
-        quotient, rest = _divide(total, n)
-    else:  # the sum may exceed 64 bits: add the high and the low 32 bits apart
-        high, low = np.zeros(out.shape, wide), np.zeros(out.shape, wide)
-        for member in members:
-            high += member >> 32
-            low += member & 0xFFFF_FFFF
-        quotient, rest = _divide(high, n)
-        carry, rest = _divide((rest << 32) + low, n)
-        quotient = (quotient << 32) + carry
-    # Up where rest/n is over a half, or is a half and the quotient odd.
-    rest *= 2
-    rest += quotient & 1
-    quotient += rest > n
-    np.copyto(out, quotient, casting="unsafe")
-
-
-def _divide(total: NDArray[Any], n: int) -> tuple[NDArray[Any], NDArray[Any]]:
-    quotient = total // n
-    total -= quotient * n  # numpy divides by a constant much faster than it takes a remainder
-    return quotient, total
-
-
-def _sorted(members: Members) -> NDArray[Any]:
-    """Stack the members along a new first axis and sort every cell along it, NaNs last."""
-    cells = np.stack(members)
-    if cells.dtype.kind == "f":
-        cells += 0  # -0.0 becomes 0.0: how the two sort is not defined
-    cells.sort(axis=0)
-    return cells
-
-
-def _mode(members: Members, out: NDArray[Any]) -> None:
-    cells = _sorted(members)
-    best = cells[0].copy()
-    longest = np.ones(best.shape, np.intp)
-    run = longest.copy()
-    for previous, value in itertools.pairwise(cells):
-        same = value == previous
-        if cells.dtype.kind == "f":
-            same |= np.isnan(previous)  # then the value is one too: they are last
-        run *= same
-        run += 1
-        longer = run > longest  # not equal: the smaller value was met first
-        np.copyto(longest, run, where=longer)
-        np.copyto(best, value, where=longer)
-    out[...] = best
-
-
-def _median(members: Members, out: NDArray[Any]) -> None:
-    cells = _sorted(members)
-    n = len(members)
-    low, high = cells[(n - 1) // 2], cells[n // 2]
-    if out.dtype.kind == "f":
-        total = np.add(low, high, dtype=np.result_type(low, np.float64))
-        middle = total / 2 if n % 2 == 0 else low  # twice the one could overflow
-        out[...] = np.where(np.isnan(cells[-1]), np.nan, middle)
-    elif out.dtype.kind == "b":
-        out[...] = low & high  # a half rounds to 0
-    else:
-        floor = (low & high) + ((low ^ high) >> 1)  # of the mean, without overflow
-        out[...] = floor + ((low ^ high) & floor & 1)
-
-
-_REDUCTIONS: dict[Method, Callable[[Members, NDArray[Any]], None]] = {
-    "mean": _mean,
-    "mode": _mode,
-    "min": _min,
-    "max": _max,
-    "median": _median,
-    "stride": _first,
-}
+def _check_voxels(source: NDArray[Any], axes: Sequence[Cells], data_start: Sequence[int]) -> None:
+    for axis, (n, cells, begin) in enumerate(zip(source.shape, axes, data_start, strict=True)):
+        first, stop = int(cells.voxels.min()), int(cells.voxels.max()) + 1
+        if first < 0 or stop > n:
+            msg = f"data lacks voxels along axis {axis}: got {begin} to {begin + n}"
+            expected = f"expected {begin + first} to {begin + stop}; read what cell_support() names"
+            raise ValueError(f"{msg}, {expected}")

@@ -1,4 +1,8 @@
 import math
+import multiprocessing
+import subprocess
+import sys
+import threading
 import tracemalloc
 from collections import Counter
 from fractions import Fraction
@@ -10,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from dacapo_like.kernels import _pool_numpy as reference
 from dacapo_like.kernels.pool import Method, pool
 
 METHODS = get_args(Method)
@@ -271,6 +276,9 @@ def test_stride_takes_every_dtype():
 @pytest.mark.parametrize("method", METHODS)
 def test_memory_is_bounded(method, factor, limit):
     data = np.ones((128, 256, 256), np.uint8)
+    pool(
+        data[:factor, :factor, :factor], (factor,) * 3, method
+    )  # what compiling needs is not meant
     tracemalloc.start()
     try:
         pool(data, (factor,) * 3, method)
@@ -310,3 +318,131 @@ def test_dtypes_without_an_order_are_refused(method):
 def test_fractional_factors_are_refused():
     with pytest.raises(TypeError):
         pool(np.zeros(4), (2.0,), "mean")
+
+
+def exact_bits(array):
+    """The bytes of an array, where all NaNs are the same but zeros are not."""
+    return (
+        np.where(array == array, array, np.nan).tobytes()
+        if array.dtype.kind == "f"
+        else array.tobytes()
+    )
+
+
+def by_reference(data, factors, method):
+    out = np.empty([n // f for n, f in zip(data.shape, factors, strict=True)], data.dtype)
+    reference.pool(data, tuple(factors), method, out)
+    return out
+
+
+@st.composite
+def layouts(draw, data):
+    """The same voxels elsewhere in memory: reversed, transposed, a part of more, every second one."""
+    axes = draw(st.permutations(range(data.ndim)))
+    steps = [draw(st.sampled_from([1, 1, -1, 2, -3])) for _ in axes]
+    larger = np.zeros(
+        [data.shape[a] * abs(s) + 1 for a, s in zip(axes, steps, strict=True)], data.dtype
+    )
+    cuts = []
+    for a, step in zip(axes, steps, strict=True):
+        last = data.shape[a] * abs(step)
+        cuts.append(slice(1, None, step) if step > 0 else slice(last, 0, step))
+    view = larger[tuple(cuts)]
+    view[...] = data.transpose(axes)
+    return view.transpose(np.argsort(axes))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@given(case=cases([*INTEGERS, "?", *FLOATS], max_factor=4), draws=st.data())
+def test_it_equals_the_reference_bit_for_bit_in_any_layout(method, case, draws):
+    data, factors = case
+    view = draws.draw(layouts(data))
+    np.testing.assert_array_equal(view, data)
+    out = draws.draw(
+        layouts(np.empty([n // f for n, f in zip(data.shape, factors, strict=True)], data.dtype))
+    )
+    view.flags.writeable = draws.draw(st.booleans())
+    expected = by_reference(data, factors, method)
+    assert exact_bits(pool(view, factors, method, out=out)) == exact_bits(expected)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    "factors", [(2, 2, 2), (1, 2, 2), (2, 2, 1), (3, 1, 2), (5, 7, 2), (1, 1, 9), (8, 8, 8)]
+)
+@pytest.mark.parametrize("dtype", ["u1", "i8", "f4"])
+def test_blocky_and_noisy_voxels_equal_the_reference(method, factors, dtype):
+    rng = np.random.default_rng(4)
+    shape = [f * n for f, n in zip(factors, (3, 4, 20), strict=True)]
+    blocks = rng.integers(-2, 3, [-(-n // 3) for n in shape]).repeat(3, 0).repeat(3, 1).repeat(3, 2)
+    noise = rng.integers(-100, 100, shape) * (rng.random(shape) < 0.3)
+    data = (blocks[tuple(map(slice, shape))] + noise).astype(dtype)
+    assert exact_bits(pool(data, factors, method)) == exact_bits(
+        by_reference(data, factors, method)
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(
+    ("shape", "factors"),
+    [
+        ((2, 3, 4, 4, 6), (1, 3, 2, 4, 2)),
+        ((2,) * 7, (2, 1, 2, 2, 1, 2, 2)),
+        ((1, 1), (1, 1)),
+        ((5, 1), (5, 1)),
+    ],
+)
+def test_any_number_of_axes_is_pooled(method, shape, factors):
+    data = np.random.default_rng(5).integers(0, 4, shape, dtype="u4")
+    np.testing.assert_array_equal(
+        pool(data, factors, method), by_reference(data, factors, method), strict=True
+    )
+
+
+LARGE = np.random.default_rng(6).integers(0, 3, (40, 384, 400), dtype="u1")
+
+
+@pytest.mark.parametrize("method", ["mean", "mode", "median"])
+@pytest.mark.parametrize(
+    "view", [(slice(None),) * 3, (slice(None, None, -1), slice(2, 382), slice(4, 398))]
+)
+def test_threads_share_what_is_large(method, view):
+    data = LARGE[view]
+    factors = (2, 2, 2)
+    expected = by_reference(data, factors, method)
+    np.testing.assert_array_equal(pool(data, factors, method), expected)
+    found = []
+    thread = threading.Thread(target=lambda: found.append(pool(data, factors, method)))
+    thread.start()
+    thread.join()
+    np.testing.assert_array_equal(found[0], expected)
+
+
+def mean_of_large():
+    return pool(LARGE, (2, 2, 2), "mean")
+
+
+def test_a_forked_process_pools_too():
+    expected = mean_of_large()
+    with multiprocessing.get_context("fork").Pool(1) as processes:
+        np.testing.assert_array_equal(processes.apply_async(mean_of_large).get(60), expected)
+
+
+def test_a_row_may_be_longer_than_what_is_done_at_once():
+    data = np.arange(3 * 2**19, dtype="u4").reshape(1, -1)
+    np.testing.assert_array_equal(pool(data, (1, 3), "median"), data[:, 1::3])
+    np.testing.assert_array_equal(pool(data, (1, 3), "mean"), data[:, 1::3])
+
+
+def test_importing_it_does_not_import_numba():
+    code = "import dacapo_like.kernels.pool, sys; assert 'numba' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_cells_may_have_more_voxels_than_short_sums_hold():
+    for dtype, side in (("u1", 17), ("u1", 70), ("i2", 300), ("u4", 300)):
+        highest = np.iinfo(dtype).max
+        data = np.full((side, side), highest, dtype)
+        data[0, 0] = 0
+        exact = round(Fraction(int(highest) * (side**2 - 1), side**2))
+        assert pool(data, (side, side), "mean").item() == exact
