@@ -12,6 +12,7 @@ from dacapo_like.operators.constant import constant_like, ones_like
 from dacapo_like.registry import array_types, discover
 from dacapo_like.sources.memory import from_gunpowder, from_numpy
 from dacapo_like.spec import ArraySpec
+from dacapo_like.transforms.config import Transform
 
 if TYPE_CHECKING:
     from dacapo_like.config.loading import dump
@@ -55,6 +56,7 @@ __all__ = [
     "Experiment",
     "Problem",
     "Roi",
+    "Transform",
     "constant_like",
     "create_array",
     "dump",

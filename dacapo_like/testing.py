@@ -562,17 +562,23 @@ def _require_declared(
 
 def _read_only_blocks(case: Case, node: Array, box: Box) -> list[Block]:
     """Read by hand what an operator needs for a box."""
-    assert node.operation is not None  # noqa: S101  # chosen by the caller
-    blocks = []
-    needs = node.operation.needs(box, *(below.spec for below in node.inputs))
-    for below, need in zip(node.inputs, needs, strict=True):
+    operation = node.operation
+    assert operation is not None  # noqa: S101  # chosen by the caller
+
+    def block(below: Array, need: Box | None) -> Block:
         data = None
         if need is not None:
             place, law = f"{node.describe()}, {box}", "an operator needs voxels that are there"
             case.require(below.spec.box.contains(need), law, need, place)
             data = below.read_box(need)
             data.setflags(write=False)
-        blocks.append(Block(data, need, below.spec))
+        return Block(data, need, below.spec)
+
+    needs = operation.needs(box, *(below.spec for below in node.inputs))
+    blocks = list(map(block, node.inputs, needs))
+    while (more := operation.needs_more(box, *blocks)) is not None:
+        for i, need in enumerate(more):
+            blocks[i] = blocks[i] if need is None else block(node.inputs[i], need)
     return blocks
 
 

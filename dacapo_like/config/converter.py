@@ -309,6 +309,7 @@ def _fits(value: Any, member: Any) -> bool:
         int: (int,),
         float: (int, float, Decimal),
         str: (str,),
+        Literal: (str,),
         tuple: (list, tuple),
         Coordinate: (list, tuple),
         Named: (dict, list),
@@ -322,6 +323,7 @@ def _type_name(member: Any) -> str:
         int: "an integer",
         float: "a number",
         str: "text",
+        Literal: "text",
         tuple: "a list",
         bool: "true or false",
     }
@@ -343,14 +345,15 @@ def _structure_array(value: Any, _: type) -> ArrayConfig:
         raise wrong_type(value, "an array: a mapping with a `type`, or the name of another array")
     config_class = class_of(value)
     with state.deeper():
-        given = _with_full_paths(short_spelling(value, config_class), config_class)
+        given = short_spelling(value, config_class)
         config: ArrayConfig = converter.structure(given, config_class)
     state.configs[id(value)] = config
     return config
 
 
-def _with_full_paths(given: dict[str, Any], config_class: type[ArrayConfig]) -> dict[str, Any]:
+def _with_full_paths(value: Mapping[str, Any], config_class: type[Any]) -> dict[str, Any]:
     """Resolve relative file names."""
+    given = dict(value)
     for field in attrs.fields(config_class):
         key = document_key(field)
         if field.metadata.get("path") and key in given:
@@ -389,7 +392,7 @@ def _attrs_structure_hook(config_class: type[Any]) -> Callable[[Any, Any], Any]:
     def structure_class(value: Any, _: Any) -> Any:
         if not isinstance(value, Mapping):
             raise wrong_type(value, "a mapping")
-        return from_mapping(value, config_class)
+        return from_mapping(_with_full_paths(value, config_class), config_class)
 
     return structure_class
 

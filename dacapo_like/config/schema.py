@@ -169,6 +169,8 @@ def _type_schema(hint: Any) -> dict[str, Any]:
         return {"enum": list(arguments)}
     if origin is tuple:
         return {"type": "array", "items": _type_schema(arguments[0])}
+    if attrs.has(hint):
+        return _class_schema(hint)
     if origin is Named:
         return _named(_type_schema(arguments[0]))
     if arguments:

@@ -112,15 +112,22 @@ def _config_problems(config: ArrayConfig, *, deep: bool) -> Iterator[Problem]:
 
 
 def _sites(data: Any, loaded: Loaded) -> Iterator[tuple[KeyPath, ArrayConfig]]:
-    """Give every config that stands in a document, with its key path; the innermost first."""
+    """Give every config that a document names, with its key path; the innermost first.
+
+    Most stand there as mappings. Others are made of a value, such as the displacement field of a transform's file name.
+    """
+    configs = loaded.structuring.configs
+    written = set(configs.values())
     stack: list[tuple[KeyPath, Any, bool]] = [((), data, False)]
     while stack:
         key, value, below_done = stack.pop()
         if not isinstance(value, (Mapping, list)):
             continue
         if below_done:
-            config = loaded.structuring.configs.get(id(value))
+            config = configs.get(id(value))
             if config is not None:
+                made = ((part, child) for part, child in config.children() if child not in written)
+                yield from (((*key, *part), child) for part, child in made)
                 yield key, config
             continue
         stack.append((key, value, True))

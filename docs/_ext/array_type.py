@@ -47,6 +47,8 @@ def in_words(hint: Any) -> str:
         return "mapping"
     if origin is not None and issubclass(origin, Sequence):
         return "list"
+    if hint not in _NAMES and attrs.has(hint):
+        return str(hint.__name__).lower()
     return _NAMES[hint]
 
 
