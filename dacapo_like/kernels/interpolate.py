@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from dacapo_like.kernels._blocks import boxes, destination
+from dacapo_like.kernels._blocks import destination
+from dacapo_like.kernels._interpolate_taps import Line, Order, Range, Taps
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    Blend: TypeAlias = Callable[[NDArray[Any], Mapping[int, Taps], NDArray[Any]], None]
 
-    from numpy.typing import ArrayLike, NDArray
-
-Order = Literal[0, 1, 3]
-Range = tuple[int, int]  # first, stop
-
-_VOXELS_AT_ONCE = 1 << 17  # of a float64 temporary: it stays in the processor's cache
-_TAPS = {0: (0,), 1: (0, 1), 3: (-1, 0, 1, 2)}  # relative to the voxel at or before the position
+_ORDERS = (0, 1, 3, "spline")
 
 
 def interpolate(
@@ -31,28 +27,36 @@ def interpolate(
     data_start: Sequence[int],
     bounds: Sequence[Range],
     shape: Sequence[int],
-    order: Order,
+    order: Order | Sequence[Order],
+    shift: Sequence[Fraction] | None = None,
+    stretch: bool = False,
     out: NDArray[Any] | None = None,
 ) -> NDArray[Any]:
-    """Sample a block of an array on a grid of another voxel size with the same corner.
+    """Sample a block of an array on a grid of another voxel size.
 
-    Along each axis output voxel `o` has its centre at ``x = (o + 1/2) * ratio - 1/2``, where the
-    centres of the input's voxels are the integers. What is beyond the array is its edge voxel. Any
-    part of the output equals, bit for bit, that part of the whole output, however little of the
-    input is given.
+    Along each axis output voxel `o` has its centre at ``x = (o + 1/2) * ratio - 1/2 + shift``, where the centres of the input's
+    voxels are the integers. What is beyond the array is its edge voxel. Any part of the output equals, bit for bit, that part of
+    the whole output, however little of the input is given.
 
-    - Order 0: the voxel that contains the centre, ``floor((o + 1/2) * ratio)``; a centre on a face
-      belongs to the voxel after it. Values are copied.
+    - Order 0: the voxel that contains the centre, ``floor(x + 1/2)``; a centre on a face belongs to the voxel after it. Values are
+      copied.
     - Order 1: linear between the two nearest voxels.
     - Order 3: cubic convolution with a = -1/2 over the four nearest voxels [1]_; it may overshoot.
+    - Order ``"spline"``: the cubic B-spline through all voxels, as `scipy.ndimage` makes it with ``mode="mirror"``: what is beyond
+      the array is its mirror image at the centre of the edge voxel. See `dacapo_like.kernels.spline`.
 
-    For orders 1 and 3 the sum over the taps is taken in float64, from the first tap to the last,
-    axis by axis from the last to the first; the weights are exact rationals rounded once. Then
-    integers are rounded half to even and clipped to their dtype (those beyond 2**53 are thus not
-    exact), and floats are cast once (what exceeds the dtype becomes infinite, or NaN where float64
-    overflows on the way). A tap of weight zero is left out, so a NaN there does no harm. Along an
-    axis where all centres are those of input voxels (the ratio is an odd integer, such as 1) voxels
-    are copied.
+    With `stretch` the kernel is as wide as the voxels of the output along axes where these are larger, so that nothing in the
+    input is missed: linear and cubic kernels are stretched by the ratio, their weights made to add up to 1 (those of the linear
+    one also so that a ramp stays a ramp); before the spline there is a Gaussian of sigma ``(ratio - 1) / 2``.
+
+    Unless all orders are 0 the sum over the taps is taken in float64, from the first tap to the last, axis by axis from the last to
+    the first; the weights of orders 1 and 3 are exact rationals rounded once, unless the kernel is stretched. Then integers are
+    rounded half to even and clipped to their dtype (those beyond 2**53 are thus not exact), and floats are cast once (what exceeds
+    the dtype becomes infinite, or NaN where float64 overflows on the way). A tap of weight zero is left out, so a NaN there does no
+    harm. Along an axis where all centres are those of input voxels (such as for ratio 1 without a shift, or for 3 unless stretched)
+    voxels are copied.
+
+    Large arrays are sampled by several threads, unless this is called from one.
 
     Parameters
     ----------
@@ -66,8 +70,12 @@ def interpolate(
         Index of the first voxel of `data` in the whole input.
     bounds : sequence of (int, int)
         First and stop index of the whole input along each axis: (0, n).
-    order : {0, 1, 3}
-        Bool allows 0 only; order 0 takes every dtype.
+    order : {0, 1, 3, "spline"}, or a sequence of them
+        For all axes, or for each. Bool allows 0 only; order 0 takes every dtype.
+    shift : sequence of Fraction, optional
+        Corner of the output grid, in voxels of the input; 0 by default.
+    stretch : bool
+        Whether kernels are widened where voxels get coarser.
     out : ndarray, optional
         Where to write: of shape `shape`, the dtype of `data`, any strides, no memory of `data`.
 
@@ -98,33 +106,78 @@ def interpolate(
     >>> interpolate([0, 4, 8], ratio=[half], order=0, **grid)
     array([0, 0, 4, 4, 8, 8])
     """
+    return interpolate_with(
+        _blend,
+        data,
+        ratio=ratio,
+        start=start,
+        data_start=data_start,
+        bounds=bounds,
+        shape=shape,
+        order=order,
+        shift=shift,
+        stretch=stretch,
+        out=out,
+    )
+
+
+def _blend(values: NDArray[Any], taps: Mapping[int, Taps], out: NDArray[Any]) -> None:
+    from dacapo_like.kernels._interpolate_loops import blend  # numba is imported on first use
+
+    blend(values, taps, out)
+
+
+def interpolate_with(
+    blend: Blend,
+    data: ArrayLike,
+    *,
+    ratio: Sequence[Fraction],
+    start: Sequence[int],
+    data_start: Sequence[int],
+    bounds: Sequence[Range],
+    shape: Sequence[int],
+    order: Order | Sequence[Order],
+    shift: Sequence[Fraction] | None = None,
+    stretch: bool = False,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Do what `interpolate` does, by a given function for the weighted sums."""
     source = np.asarray(data)
-    _check(source, order, (ratio, start, data_start, bounds, shape))
+    orders = [order] * source.ndim if isinstance(order, (int, str)) else list(order)
+    shifts = [Fraction(0)] * source.ndim if shift is None else list(shift)
+    _check(source, (ratio, start, data_start, bounds, shape, orders, shifts))
     result = destination(out, tuple(shape), source.dtype)
     if result.size == 0:
         return result
-    values = source
-    blends = []
+    values, taps, picks = source, {}, {}
     for axis in reversed(range(source.ndim)):
-        indices, weights = _taps(start[axis], shape[axis], ratio[axis], order, bounds[axis])
-        values, indices = _trim(values, axis, data_start[axis], indices)
-        if weights is None:
-            values = _take(values, indices[0], axis)
-        else:
-            blends.append((axis, indices, weights))
-    for axis, indices, weights in blends[:-1]:
-        stage = np.empty(values.shape[:axis] + result.shape[axis:])
-        _blend(values, indices, weights, axis, out=stage)
-        values = stage
-    if blends:
-        axis, indices, weights = blends[-1]
-        _blend(values, indices, weights, axis, out=result)
-    else:
+        line = Line(ratio[axis], shifts[axis], orders[axis], bounds[axis], stretch)
+        found = line.taps(start[axis], shape[axis])
+        values, found = _trim(values, axis, data_start[axis], found)
+        if found.weights is not None:
+            taps[axis] = found
+        elif not np.array_equal(indices := found.indices[:, 0], np.arange(values.shape[axis])):
+            picks[axis] = indices
+    for axis, indices in picks.items():
+        last = not taps and axis == min(picks)
+        values = values.take(indices, axis, out=result if last else None, mode="clip")
+    if taps:
+        blend(values, taps, result)
+    elif values is not result:
         result[...] = values
     return result
 
 
-def support(start: int, length: int, ratio: Fraction, order: Order, bound: Range) -> Range:
+def support(
+    start: int,
+    length: int,
+    ratio: Fraction,
+    order: Order,
+    bound: Range,
+    shift: Fraction = Fraction(0),
+    *,
+    stretch: bool = False,
+) -> Range:
     """Say which input indices a range of the output needs along one axis.
 
     Parameters
@@ -133,10 +186,14 @@ def support(start: int, length: int, ratio: Fraction, order: Order, bound: Range
         The range on the output grid.
     ratio : Fraction
         Output voxel size / input voxel size.
-    order : {0, 1, 3}
+    order : {0, 1, 3, "spline"}
         Order of the interpolation.
     bound : (int, int)
         First and stop index of the whole input: (0, n).
+    shift : Fraction
+        Corner of the output grid, in voxels of the input.
+    stretch : bool
+        Whether kernels are widened where voxels get coarser.
 
     Returns
     -------
@@ -161,135 +218,44 @@ def support(start: int, length: int, ratio: Fraction, order: Order, bound: Range
         return bound[0], bound[0]
     if bound[0] >= bound[1]:
         raise ValueError(f"an empty input has no voxels to sample: got {bound}, wanted {length}")
-    order = _order_on_axis(ratio, order)
-    first, last = operator.index(start), operator.index(start + length - 1)
-    lowest = _position(first, ratio, order)[0] + _TAPS[order][0]
-    highest = _position(last, ratio, order)[0] + _TAPS[order][-1]
-    return _clamp(lowest, bound), _clamp(highest, bound) + 1
+    line = Line(ratio, Fraction(shift), order, bound, stretch)
+    return line.support(operator.index(start), operator.index(length))
 
 
-def _check(source: NDArray[Any], order: int, per_axis: Sequence[Sequence[Any]]) -> None:
+def _check(source: NDArray[Any], per_axis: Sequence[Sequence[Any]]) -> None:
     lengths = [len(entries) for entries in per_axis]
     if lengths != [source.ndim] * len(lengths):
-        msg = "ratio, start, data_start, bounds and shape need one entry for each axis"
+        msg = (
+            "ratio, start, data_start, bounds, shape, order and shift need one entry for each axis"
+        )
         raise ValueError(f"{msg}: got {lengths}, expected {source.ndim} of each")
-    for ratio in per_axis[0]:
+    ratios, *_, orders, _ = per_axis
+    for ratio, order in zip(ratios, orders, strict=True):
         _check_axis(ratio, order)
-    if order and source.dtype.kind == "b":
-        raise ValueError(f"bool cannot be interpolated: got order {order}, expected 0")
-    if order and source.dtype.kind not in "iuf":
-        msg = f"cannot interpolate this dtype: got {source.dtype}, expected integers or floats"
-        raise TypeError(msg)
+        if order != 0 and source.dtype.kind == "b":
+            raise ValueError(f"bool cannot be interpolated: got order {order}, expected 0")
+        if order != 0 and source.dtype.kind not in "iuf":
+            msg = f"cannot interpolate this dtype: got {source.dtype}, expected integers or floats"
+            raise TypeError(msg)
 
 
-def _check_axis(ratio: Fraction, order: int) -> None:
-    if order not in _TAPS:
-        raise ValueError(f"unknown order of interpolation: got {order}, expected 0, 1 or 3")
+def _check_axis(ratio: Fraction, order: Order) -> None:
+    if order not in _ORDERS:
+        raise ValueError(
+            f"unknown order of interpolation: got {order}, expected 0, 1, 3 or 'spline'"
+        )
     if ratio <= 0:
         raise ValueError(f"a ratio of voxel sizes is positive: got {ratio}")
 
 
-def _order_on_axis(ratio: Fraction, order: Order) -> Order:
-    """Say with which order an axis is sampled: 0 where every centre is that of an input voxel."""
-    return 0 if ratio.denominator == 1 and ratio.numerator % 2 == 1 else order
-
-
-def _position(index: int, ratio: Fraction, order: Order) -> tuple[int, int]:
-    """Locate a centre: the voxel at or before it, and the phase times 2 * denominator."""
-    corner = (2 * index + 1) * ratio.numerator  # (o + 1/2) * ratio, times 2 * denominator
-    if order == 0:
-        return corner // (2 * ratio.denominator), 0
-    return divmod(corner - ratio.denominator, 2 * ratio.denominator)
-
-
-def _clamp(index: int, bound: Range) -> int:
-    return min(max(index, bound[0]), bound[1] - 1)
-
-
-def _taps(
-    start: int, length: int, ratio: Fraction, order: Order, bound: Range
-) -> tuple[NDArray[np.intp], NDArray[np.float64] | None]:
-    """Compute indices and weights, both (taps, length); no weights where voxels are copied."""
-    order = _order_on_axis(ratio, order)
-    # Python's integers: exact however long the numerators are, and an axis of a block is short.
-    places = [_position(index, ratio, order) for index in range(start, start + length)]
-    indices = np.array(
-        [[_clamp(voxel + tap, bound) for voxel, _ in places] for tap in _TAPS[order]], np.intp
-    )
-    if order == 0:
-        return indices, None
-    weights = [_weights(phase, 2 * ratio.denominator, order) for _, phase in places]
-    return indices, np.array(weights, np.float64).T
-
-
-@lru_cache(maxsize=4096)
-def _weights(r: int, d: int, order: Order) -> tuple[float, ...]:
-    """Weights of the taps at phase r / d: quotients of integers, rounded once."""
-    if order == 1:
-        return (d - r) / d, r / d
-    return (
-        (-(r**3) + 2 * r**2 * d - r * d**2) / (2 * d**3),
-        (3 * r**3 - 5 * r**2 * d + 2 * d**3) / (2 * d**3),
-        (-3 * r**3 + 4 * r**2 * d + r * d**2) / (2 * d**3),
-        (r**3 - r**2 * d) / (2 * d**3),
-    )
-
-
 def _trim(
-    values: NDArray[Any], axis: int, data_start: int, indices: NDArray[np.intp]
-) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """View the range that the indices name along an axis, and count them from its first voxel."""
-    first, stop = int(indices.min()), int(indices.max()) + 1
+    values: NDArray[Any], axis: int, data_start: int, taps: Taps
+) -> tuple[NDArray[Any], Taps]:
+    """View the range that the taps are in along an axis, and count them from its first voxel."""
+    first, stop = int(taps.voxels.min()), int(taps.voxels.max()) + 1
     end = data_start + values.shape[axis]
     if first < data_start or stop > end:
         msg = f"data lacks voxels along axis {axis}: got {data_start} to {end}"
         raise ValueError(f"{msg}, expected {first} to {stop}; read what support() names")
     cut = slice(first - data_start, stop - data_start)
-    return values[(*(slice(None),) * axis, cut)], indices - first
-
-
-def _take(values: NDArray[Any], indices: NDArray[np.intp], axis: int) -> NDArray[Any]:
-    """Copy voxels along an axis, unless the indices are all of it in order."""
-    if np.array_equal(indices, np.arange(values.shape[axis])):
-        return values
-    return values.take(indices, axis)
-
-
-def _blend(
-    values: NDArray[Any],
-    indices: NDArray[np.intp],
-    weights: NDArray[np.float64],
-    axis: int,
-    out: NDArray[Any],
-) -> None:
-    """Write the sum of the weighted taps along an axis, added from the first tap to the last."""
-    column = (-1,) + (1,) * (values.ndim - axis - 1)
-    lead = (slice(None),) * axis
-    for box in boxes(out.shape, _VOXELS_AT_ONCE):
-        taps = indices[:, box[axis]]
-        first = taps.min()
-        block = values[(*box[:axis], slice(first, taps.max() + 1), *box[axis + 1 :])]
-        total = np.zeros([cut.stop - cut.start for cut in box])
-        with np.errstate(over="ignore", invalid="ignore"):
-            for tap, weight in zip(taps - first, weights[:, box[axis]], strict=True):
-                used = slice(None) if weight.all() else np.flatnonzero(weight)
-                term = block.take(tap[used], axis).astype(np.float64, copy=False)
-                term *= weight[used].reshape(column)
-                total[(*lead, used)] += term
-            _store(total, out[box])
-
-
-def _store(values: NDArray[Any], out: NDArray[Any]) -> None:
-    """Write values into an array of another dtype: rounded and clipped, or cast."""
-    if values.dtype == out.dtype:
-        out[...] = values
-    elif out.dtype.kind == "f":
-        np.copyto(out, values, casting="same_kind")
-    else:
-        limits = np.iinfo(out.dtype)
-        np.rint(values, out=values)
-        np.maximum(values, limits.min, out=values)
-        above = values >= float(limits.max)  # which may be 2**63 or 2**64: one too much to cast
-        np.copyto(values, 0, where=above)
-        np.copyto(out, values, casting="unsafe")
-        np.copyto(out, limits.max, where=above)
+    return values[(*(slice(None),) * axis, cut)], taps._replace(voxels=taps.voxels - first)
