@@ -56,6 +56,9 @@ docs: $(FOR_WORK)  ## Build the documentation into docs/_build/html; a warning i
 bench: $(FOR_WORK)  ## Run the benchmarks
 	$(BIN)/python benchmarks/run.py
 	$(BIN)/python benchmarks/bytes_read.py
+	$(BIN)/python benchmarks/pooling.py
+	$(BIN)/python benchmarks/interpolation.py
+	$(BIN)/python benchmarks/transforms.py
 
 schema: $(FOR_WORK)  ## Write the JSON Schemas anew
 	$(BIN)/dacapo-like schema --write schemas
