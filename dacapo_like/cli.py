@@ -80,6 +80,30 @@ def show(path: Path, name: str | None, png: Path | None, beside: str | None) -> 
         console.print(tree_of(array))
 
 
+@main.command()
+@click.argument("path", type=_DOCUMENT)
+@click.argument("name", required=False)
+@click.option("--png", type=_DOCUMENT, help="Draw the patches NAME over a slice instead.")
+def patches(path: Path, name: str | None, png: Path | None) -> None:
+    """Count the patches of an experiment: how many, what they cover, how many bytes they are."""
+    from rich.console import Console
+
+    from dacapo_like.experiment import Experiment, load
+    from dacapo_like.patch_report import patches_table, save_patches
+
+    experiment = load(path)
+    if not isinstance(experiment, Experiment):
+        raise click.UsageError("one array has no patches: name a document with `patches`")
+    if png is None:
+        Console(highlight=False).print(patches_table(experiment))
+        return
+    known = list(experiment.config.patches)
+    chosen = name or (known[0] if len(known) == 1 else None)
+    if chosen is None:
+        raise click.UsageError(f"which patches to draw: one of {', '.join(known)}")
+    click.echo(f"wrote {save_patches(experiment, chosen, png)}")
+
+
 @main.command(name="list")
 @click.argument("path", type=_DOCUMENT)
 def list_arrays(path: Path) -> None:

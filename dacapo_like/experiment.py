@@ -22,6 +22,8 @@ from dacapo_like.core import (
 )
 from dacapo_like.engine import not_writable
 from dacapo_like.errors import ConfigError, did_you_mean
+from dacapo_like.patches.cover import Cover
+from dacapo_like.patches.sampler import PatchSampler
 
 Mode = Literal["r", "r+"]
 
@@ -41,6 +43,11 @@ class OpenedArrays(Mapping[str, Array]):
                 self._configs[name], {array.config: array for array in self._opened.values()}
             )
         return self._opened[name]
+
+    @property
+    def opened(self) -> tuple[Array, ...]:
+        """Those that are open."""
+        return tuple(self._opened.values())
 
     def __contains__(self, name: object) -> bool:
         return name in self._configs
@@ -72,6 +79,49 @@ class Experiment:
     def datasets(self, *, split: Split | None = None) -> tuple[DatasetConfig, ...]:
         """Give the datasets, or those of one split."""
         return tuple(dataset for dataset in self.config.datasets if split in (None, dataset.split))
+
+    def patches(self, name: str) -> PatchSampler | Cover:
+        """Give the patches of the datasets of a split, as the document says.
+
+        Parameters
+        ----------
+        name : str
+            Under `patches` in the document, and of the split.
+
+        Returns
+        -------
+        PatchSampler or Cover
+            Patches drawn at random, or those of grids that cover the datasets; both have a length where it is known, and give
+            samples: the voxels of each array by role (``raw``, ``gt``, ``mask``), the patch, and the number of the dataset.
+
+        Raises
+        ------
+        ConfigError
+            There are no patches of this name, or no dataset of this split.
+        SpecError
+            The arrays of a dataset do not fit together.
+        """
+        if name not in self.config.patches:
+            known = self.config.patches
+            raise ConfigError(
+                "no patches of this name",
+                got=repr(name),
+                expected=f"one of {', '.join(known)}" if known else "an entry of `patches`",
+                hint=did_you_mean(name, known),
+            )
+        config = self.config.patches[name]
+        datasets = [dataset for dataset in self.config.datasets if dataset.split == name]
+        if not datasets:
+            raise ConfigError("no dataset of this split", got=repr(name), key=("datasets",))
+        opened = {array.config: array for array in self.arrays.opened}
+        arrays = [
+            {role: open_tree(part, opened) for role, part in dataset.arrays.items()}
+            for dataset in datasets
+        ]
+        if config.sampled:
+            return config.sampler_of(arrays, [dataset.weight for dataset in datasets])
+        sources = [config.together(each) for each in arrays]
+        return Cover(sources, map(config.grid, sources))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Experiment) and self.config == other.config

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array
 from dacapo_like.errors import MissingExtraError, SpecError
-from dacapo_like.geometry import Box, format_numbers
+from dacapo_like.geometry import Box, Exact, Roi, format_numbers
 from dacapo_like.spec import ArraySpec
 
 if TYPE_CHECKING:
@@ -66,7 +67,21 @@ def _axes(spec: ArraySpec) -> str:
     return " ".join(f"{axis} {n}" for axis, n in zip(spec.axes, spec.shape, strict=True))
 
 
-def save_slices(arrays: Mapping[str, Array], path: str | Path) -> Path:
+class _Panel(NamedTuple):
+    """One channel of a slice, under its title, at its world position along the axes above."""
+
+    title: str
+    name: str
+    spec: ArraySpec
+    image: NDArray[Any]
+    height: tuple[Exact, ...]
+
+
+def save_slices(
+    arrays: Mapping[str, Array],
+    path: str | Path,
+    outlines: Mapping[str, Sequence[Roi]] = MappingProxyType({}),
+) -> Path:
     """Draw the middle slice of arrays side by side, each channel in a panel of its own, at the first time point.
 
     Arrays with a third spatial axis are cut at one world position: the middle of the last array. One slice of each is read.
@@ -77,6 +92,8 @@ def save_slices(arrays: Mapping[str, Array], path: str | Path) -> Path:
         By title.
     path : path
         A PNG to write.
+    outlines : mapping of str to sequence of Roi
+        Regions of arrays, by title, whose outline is drawn where the slice meets them.
 
     Raises
     ------
@@ -98,8 +115,11 @@ def save_slices(arrays: Mapping[str, Array], path: str | Path) -> Path:
     rows = -(-len(panels) // columns)
     figure = Figure(figsize=(3.4 * columns, 3.2 * rows), layout="constrained")
     FigureCanvasAgg(figure)
-    for index, (title, array, image) in enumerate(panels, start=1):
-        _draw(figure.add_subplot(rows, columns, index), title, array.spec, image)
+    for index, panel in enumerate(panels, start=1):
+        axes = figure.add_subplot(rows, columns, index)
+        _draw(axes, panel.title, panel.spec, panel.image)
+        for roi in outlines.get(panel.name, ()):
+            _outline(axes, roi, panel.height)
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(target, dpi=120)
@@ -111,7 +131,7 @@ def _middle(spec: ArraySpec) -> list[Any]:
     return list(spec.roi.center[:-2])
 
 
-def _panels(title: str, array: Array, height: list[Any]) -> list[tuple[str, Array, NDArray[Any]]]:
+def _panels(name: str, array: Array, height: list[Any]) -> list[_Panel]:
     spec = array.spec
     if spec.dims < 2:
         raise SpecError(
@@ -136,9 +156,11 @@ def _panels(title: str, array: Array, height: list[Any]) -> list[tuple[str, Arra
         (0,) * lead + tuple(index) + (0, 0), (*lengths, *(1,) * above, *spec.spatial_shape[-2:])
     )
     planes = array.read_box(box).reshape(-1, *spec.spatial_shape[-2:])
-    titles = [f"{title}: {name}" for name in spec.channel_names] or [title]
+    titles = [f"{name}: {channel}" for channel in spec.channel_names] or [name]
+    cut = tuple(spec.box_to_roi(box).center[:-2])
     return [
-        (text, array, plane) for text, plane in zip(titles[:_MOST_CHANNELS], planes, strict=False)
+        _Panel(title, name, spec, plane, cut)
+        for title, plane in zip(titles[:_MOST_CHANNELS], planes, strict=False)
     ]
 
 
@@ -154,6 +176,15 @@ def _draw(ax: Any, title: str, spec: ArraySpec, image: NDArray[Any]) -> None:
     ax.set_xlabel(f"{spec.axes[-1]} [{unit}]", fontsize=8)
     ax.set_ylabel(f"{spec.axes[-2]} [{unit}]", fontsize=8)
     ax.tick_params(labelsize=7)
+
+
+def _outline(axes: Any, roi: Roi, height: tuple[Exact, ...]) -> None:
+    from matplotlib.patches import Rectangle
+
+    above = zip(roi.begin, height, roi.end, strict=False)
+    if all(first <= at < stop for first, at, stop in above):
+        (y, x), (high, wide) = map(float, roi.offset[-2:]), map(float, roi.shape[-2:])
+        axes.add_patch(Rectangle((x, y), wide, high, fill=False, linewidth=0.8, edgecolor="orange"))
 
 
 def _shuffled(labels: NDArray[Any]) -> NDArray[Any]:

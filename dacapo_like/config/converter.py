@@ -443,7 +443,9 @@ def _unstructure_experiment(config: ExperimentConfig) -> dict[str, Any]:
         datasets = [converter.unstructure(dataset) for dataset in config.datasets]
     finally:
         _names.reset(token)
-    return {"arrays": arrays, "datasets": datasets} if datasets else {"arrays": arrays}
+    patches = {name: converter.unstructure(part) for name, part in config.patches.items()}
+    parts = {"arrays": arrays, "datasets": datasets, "patches": patches}
+    return {key: part for key, part in parts.items() if part or key == "arrays"}
 
 
 def _unstructure_item(item: Any) -> Any:

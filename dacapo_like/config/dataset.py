@@ -1,4 +1,4 @@
-"""Experiments as data: named arrays, and the datasets that are made of them."""
+"""Experiments as data: named arrays, the datasets that are made of them, and how these are cut into patches."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Literal
 
 import attrs
 
+from dacapo_like.config.patches import PatchesConfig
 from dacapo_like.core import ArrayConfig, Named, about, as_named
 from dacapo_like.errors import ConfigError
 from dacapo_like.fields import first_repeated
@@ -30,6 +31,12 @@ class DatasetConfig:
         default=1.0, metadata=about("How often the dataset is sampled, relative to the others.")
     )
 
+    @property
+    def arrays(self) -> dict[str, ArrayConfig]:
+        """Those that there are, by role."""
+        roles = {"raw": self.raw, "gt": self.gt, "mask": self.mask}
+        return {role: config for role, config in roles.items() if config is not None}
+
     def __attrs_post_init__(self) -> None:
         if not self.weight >= 0:
             raise ConfigError(
@@ -47,6 +54,11 @@ class ExperimentConfig:
     arrays: Named[ArrayConfig] = attrs.field(converter=as_named, metadata=about("Arrays by name."))
     datasets: tuple[DatasetConfig, ...] = attrs.field(
         default=(), converter=tuple, metadata=about("Datasets for training and validation.")
+    )
+    patches: Named[PatchesConfig] = attrs.field(
+        factory=Named,
+        converter=as_named,
+        metadata=about("How datasets are cut into patches, by the name of their split."),
     )
 
     def __attrs_post_init__(self) -> None:

@@ -9,14 +9,17 @@ from typing import Any
 import attrs
 
 from dacapo_like.config.converter import Finding
+from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.loading import Loaded, document_of, full_message, load_document
 from dacapo_like.core import Array, ArrayConfig, SourceConfig, block_shape, open_node
 from dacapo_like.errors import (
+    ConfigError,
     DacapoLikeError,
     DocumentError,
     KeyPath,
     Problem,
     ReadError,
+    did_you_mean,
     format_key,
 )
 from dacapo_like.geometry import blocks_of
@@ -81,11 +84,15 @@ def verify(
         return [_document_problem(error, target)]
     loaded = load_document(document)
     sites = list(_sites(loaded.document.data, loaded))
-    found = (
+    opening = _Opening()
+    found = [
         loaded.problem(finding, severity)
-        for finding, severity in _opening_findings(sites, deep=deep)
-    )
-    return _sorted([*loaded.problems, *found])
+        for finding, severity in _opening_findings(sites, opening, deep=deep)
+    ]
+    problems = [*loaded.problems, *found]
+    if isinstance(loaded.config, ExperimentConfig):
+        problems += map(loaded.problem, _patch_findings(loaded.config, opening))
+    return _sorted(problems)
 
 
 def _document_problem(error: DocumentError, target: Any) -> Problem:
@@ -100,7 +107,8 @@ def _document_problem(error: DocumentError, target: Any) -> Problem:
 
 
 def _config_problems(config: ArrayConfig, *, deep: bool) -> Iterator[Problem]:
-    for finding, severity in _opening_findings(list(_config_sites(config)), deep=deep):
+    sites = list(_config_sites(config))
+    for finding, severity in _opening_findings(sites, _Opening(), deep=deep):
         error = finding.error
         yield Problem(
             key=format_key(finding.key),
@@ -142,9 +150,8 @@ def _config_sites(config: ArrayConfig, key: KeyPath = ()) -> Iterator[tuple[KeyP
 
 
 def _opening_findings(
-    sites: list[tuple[KeyPath, ArrayConfig]], *, deep: bool
+    sites: list[tuple[KeyPath, ArrayConfig]], opening: _Opening, *, deep: bool
 ) -> Iterator[tuple[Finding, Any]]:
-    opening = _Opening()
     read: set[ArrayConfig] = set()
     for key, config in sites:
         array = opening.open(config)
@@ -159,6 +166,34 @@ def _opening_findings(
         if deep and isinstance(config, SourceConfig) and config not in read:
             read.add(config)
             yield from ((Finding(key, error), "error") for error in _bad_blocks(array))
+
+
+def _patch_findings(config: ExperimentConfig, opening: _Opening) -> Iterator[Finding]:
+    """Cut the datasets whose arrays open into patches; no voxel is read."""
+    for name, patches in config.patches.items():
+        datasets = [dataset for dataset in config.datasets if dataset.split == name]
+        if not datasets:
+            splits = {dataset.split for dataset in config.datasets}
+            missing = ConfigError(
+                "no dataset of this split",
+                got=repr(name),
+                expected=f"one of {', '.join(sorted(splits))}" if splits else "datasets",
+                hint=did_you_mean(name, splits),
+            )
+            yield Finding(("patches", name), missing)
+        for dataset in datasets:
+            arrays = {role: opening.open(part) for role, part in dataset.arrays.items()}
+            opened = {role: array for role, array in arrays.items() if array is not None}
+            if len(opened) < len(arrays):
+                continue
+            try:
+                source = patches.together(opened)
+                if not patches.sampled:
+                    patches.grid(source)
+            except DacapoLikeError as error:
+                error.where = error.where or f"dataset {dataset.name}"
+                key = ("shape", *error.key[1:]) if error.key[:1] == ("patch",) else error.key
+                yield Finding(("patches", name, *key), error)
 
 
 def _bad_blocks(array: Array) -> Iterator[DacapoLikeError]:

@@ -63,6 +63,8 @@ class Patch:
         The part of the region that this patch alone is responsible for.
     lattice : Lattice or None
         Where the voxels are in the world; ``None`` where the grid covers a shape.
+    bounds : Box or None
+        With ``edge="pad"`` the whole region: what is outside of it is filled even where an array goes on; else ``None``.
     """
 
     index: int
@@ -70,6 +72,7 @@ class Patch:
     read: Box
     write: Box
     lattice: Lattice | None = None
+    bounds: Box | None = None
 
     @property
     def roi(self) -> Roi:
@@ -176,7 +179,7 @@ class PatchGrid(Sequence[Patch]):
         _check_choice("units", units, get_args(Units))
         if units == "world" and lattice is None:
             raise ConfigError("a shape has no world units", expected="voxel", key=("units",))
-        sizes = _Sizes(len(shape), lattice.voxel_size if units == "world" and lattice else None)
+        sizes = Sizes(len(shape), lattice.voxel_size if units == "world" and lattice else None)
         size = sizes.voxels("patch", patch, least=1)
         steps = _steps(sizes, size, overlap, stride)
         axes = tuple(
@@ -186,7 +189,7 @@ class PatchGrid(Sequence[Patch]):
                 stride=max(math.floor(step), 1),
                 edge=edge,
                 spacing=spacing,
-                wanted=math.ceil(length / step) if count == "biapy" else None,
+                wanted=-(-length // max(math.floor(step), 1)) if count == "biapy" else None,
             )
             for length, n, step in zip(shape, size, steps, strict=True)
         )
@@ -228,6 +231,10 @@ class PatchGrid(Sequence[Patch]):
         """Voxels of the region that is covered."""
         return tuple(axis.length for axis in self.axes)
 
+    @property
+    def _fills(self) -> bool:
+        return any(axis.edge == "pad" for axis in self.axes)
+
     def ordered_by(self, chunks: Sequence[int]) -> PatchGrid:
         """Give the same patches in an order that finishes chunks early.
 
@@ -250,7 +257,7 @@ class PatchGrid(Sequence[Patch]):
                 got=f"{len(self)} of {math.prod(self.counts)} patches",
                 hint="order the grid first, then take a slice or a shard of it",
             )
-        sizes = _Sizes(len(self.axes), None).voxels("chunks", chunks, least=1)
+        sizes = Sizes(len(self.axes), None).voxels("chunks", chunks, least=1)
         groups = tuple(axis.groups(n) for axis, n in zip(self.axes, sizes, strict=True))
         return self._with(order=Order(self.counts, groups))
 
@@ -346,10 +353,11 @@ class PatchGrid(Sequence[Patch]):
             read=box_between(start, stop),
             write=_box(axis.write(i) for axis, i in zip(self.axes, places, strict=True)),
             lattice=self.lattice,
+            bounds=Box((0,) * len(self.axes), self.shape) if self._fills else None,
         )
 
 
-class _Sizes:
+class Sizes:
     """Reads numbers that are given per spatial axis, or once for all."""
 
     def __init__(self, dims: int, voxel_size: Coordinate | None) -> None:
@@ -387,7 +395,7 @@ class _Sizes:
 
 
 def _steps(
-    sizes: _Sizes, size: tuple[int, ...], overlap: Any, stride: Any
+    sizes: Sizes, size: tuple[int, ...], overlap: Any, stride: Any
 ) -> tuple[int | Fraction, ...]:
     """Give how far patches are apart, with the parts of voxels that an overlap asks for."""
     overlaps = sizes.each("overlap", overlap)
