@@ -124,6 +124,27 @@ def test_properties(axis, edge, spacing, count, context):
         assert len(boxes) == -(-(n - size) // stride) + 1
 
 
+@given(
+    n=st.integers(0, 60),
+    size=st.integers(1, 20),
+    more=st.integers(1, 20),
+    edge=st.sampled_from(["shift", "pad", "shrink", "overhang", "drop"]),
+)
+def test_patches_with_gaps_between_them(n, size, more, edge):
+    assume(edge != "shift" or size <= n)
+    grid = PatchGrid((n,), (size,), stride=size + more, edge=edge)
+    boxes, writes = spans(grid), spans(grid, "write")
+    for (_, b), (c, _) in itertools.pairwise(boxes):
+        assert b <= c or edge == "shift"
+    for (a, b), (c, d) in zip(boxes, writes, strict=True):
+        assert a <= c < d <= min(b, n)
+    last = n - size if edge in {"shift", "drop"} else n - 1
+    if edge != "shift":
+        assert [a for a, _ in boxes] == list(range(0, last + 1, size + more))
+    else:
+        assert (boxes[0][0], boxes[-1][1]) == (0, n) or len(boxes) == 1
+
+
 SHAPES = st.lists(AXES, min_size=1, max_size=3)
 
 
