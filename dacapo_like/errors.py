@@ -241,6 +241,31 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     return f"did you mean '{near[0]}'?" if near else None
 
 
+def check_choice(key: str, value: object, choices: Iterable[object]) -> None:
+    """Refuse what is none of the values that a field, or an argument, may have.
+
+    Raises
+    ------
+    ConfigError
+        With the code DL104, and the nearest of the choices.
+
+    Examples
+    --------
+    >>> check_choice("edge", "shift", ["shift", "pad"])
+    """
+    known = list(choices)
+    if value not in known:
+        names = [str(choice) for choice in known if choice is not None]
+        raise ConfigError(
+            "not one of the choices",
+            got=repr(value),
+            expected=f"one of {', '.join(names)}",
+            hint=did_you_mean(str(value), names),
+            key=(key,),
+            code="DL104",
+        )
+
+
 def format_key(key: Iterable[str | int]) -> str:
     """Write a key path as people read it.
 

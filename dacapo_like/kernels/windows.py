@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.errors import ConfigError, did_you_mean
+from dacapo_like.errors import check_choice
 
 Weighting = Literal["flat", "hann", "gaussian", "spline"]
 
@@ -63,14 +63,7 @@ def window(kind: Weighting, length: int) -> NDArray[np.float64]:
     >>> window("hann", 4) + window("hann", 4)[[2, 3, 0, 1]]
     array([1., 1., 1., 1.])
     """
-    if kind not in _WINDOWS:
-        raise ConfigError(
-            "not one of the choices",
-            got=repr(kind),
-            expected=f"one of {', '.join(get_args(Weighting))}",
-            hint=did_you_mean(str(kind), get_args(Weighting)),
-            key=("window",),
-        )
+    check_choice("window", kind, get_args(Weighting))
     near = (np.arange((length + 1) // 2) + 0.5) / length
     half = _WINDOWS[kind](near)
     weights = np.concatenate([half, half[: length // 2][::-1]])

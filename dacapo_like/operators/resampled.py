@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array, ArrayConfig, Block, UnaryConfig, about, open_tree
-from dacapo_like.errors import ConfigError, Remark, SpecError, did_you_mean
+from dacapo_like.errors import ConfigError, Remark, SpecError, check_choice
 from dacapo_like.geometry import Box, Coordinate, box_between, format_numbers
 from dacapo_like.kernels._blocks import destination
 from dacapo_like.kernels._interpolate_taps import Order as Kernel
@@ -142,17 +142,8 @@ class ResampledArrayConfig(UnaryConfig):
                 expected="`fill` with `like` only",
                 key=("fill",),
             )
-        for key, choices in {"method": get_args(Method), "interp_order": get_args(Order)}.items():
-            value = getattr(self, key)
-            if value not in (None, *choices):
-                raise ConfigError(
-                    "not one of the choices",
-                    got=repr(value),
-                    expected=f"one of {', '.join(map(str, choices))}",
-                    hint=did_you_mean(str(value), map(str, choices)),
-                    key=(key,),
-                    code="DL104",
-                )
+        check_choice("method", self.method, (None, *get_args(Method)))
+        check_choice("interp_order", self.interp_order, (None, *get_args(Order)))
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
         """Put the source on the grid."""

@@ -55,7 +55,9 @@ class AxisGrid:
         if self.edge == "drop":
             return beyond // self.stride + 1 if beyond >= 0 else 0
         fewest = -(-max(beyond, 0) // self.stride) + 1
-        if self.edge != "shift":  # with gaps between patches, one more could begin behind the region
+        if (
+            self.edge != "shift"
+        ):  # with gaps between patches, one more could begin behind the region
             return min(fewest, -(-self.length // self.stride))
         return fewest if self.wanted is None else min(max(self.wanted, fewest), beyond + 1)
 

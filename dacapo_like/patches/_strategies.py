@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dacapo_like.core import Array
-from dacapo_like.errors import ConfigError, RegionError, did_you_mean
+from dacapo_like.errors import ConfigError, RegionError, check_choice, did_you_mean
 from dacapo_like.padding import fitting_value
 from dacapo_like.patches._draws import Draws
 from dacapo_like.patches._landscape import LARGEST, Landscape, summed
@@ -267,16 +267,8 @@ class Centers(Strategy):
     outside: Outside = "error"
 
     def __attrs_post_init__(self) -> None:
-        for key, choices in (("units", get_args(Units)), ("outside", get_args(Outside))):
-            value = getattr(self, key)
-            if value not in choices:
-                raise ConfigError(
-                    "not one of the choices",
-                    got=repr(value),
-                    expected=f"one of {', '.join(choices)}",
-                    hint=did_you_mean(str(value), choices),
-                    key=(key,),
-                )
+        check_choice("units", self.units, get_args(Units))
+        check_choice("outside", self.outside, get_args(Outside))
 
     def choosers(self, sources: Sequence[Together]) -> list[Chooser]:
         """Find the places of the points."""

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, get_args, overload
 import attrs
 import numpy as np
 
-from dacapo_like.errors import ConfigError, RegionError, did_you_mean
+from dacapo_like.errors import ConfigError, RegionError, check_choice
 from dacapo_like.geometry import (
     Box,
     Coordinate,
@@ -164,9 +164,9 @@ class PatchGrid(Sequence[Patch]):
         count: Count = "minimal",
         units: str | None = None,
     ) -> None:
-        _check_choice("edge", edge, get_args(Edge))
-        _check_choice("spacing", spacing, get_args(Spacing))
-        _check_choice("count", count, get_args(Count))
+        check_choice("edge", edge, get_args(Edge))
+        check_choice("spacing", spacing, get_args(Spacing))
+        check_choice("count", count, get_args(Count))
         if count == "biapy" and (edge, spacing) != ("shift", "even"):
             raise ConfigError(
                 "BiaPy's count goes with its way to place patches",
@@ -176,7 +176,7 @@ class PatchGrid(Sequence[Patch]):
             )
         shape, lattice = _covered(region, voxel_size)
         units = units or ("world" if is_roi(region) else "voxel")
-        _check_choice("units", units, get_args(Units))
+        check_choice("units", units, get_args(Units))
         if units == "world" and lattice is None:
             raise ConfigError("a shape has no world units", expected="voxel", key=("units",))
         sizes = Sizes(len(shape), lattice.voxel_size if units == "world" and lattice else None)
@@ -284,7 +284,7 @@ class PatchGrid(Sequence[Patch]):
         >>> [len(grid.shard(rank, 3, by="chunks", chunks=(32, 32))) for rank in range(3)]
         [4, 4, 8]
         """
-        _check_choice("by", by, get_args(Shards))
+        check_choice("by", by, get_args(Shards))
         if not 0 <= rank < n:
             raise ConfigError("no such rank", got=rank, expected=f"0 to {n - 1}")
         if (chunks is None) == (by == "chunks"):
@@ -453,17 +453,6 @@ def _covered(region: Any, voxel_size: Any) -> tuple[tuple[int, ...], Lattice | N
     if min(shape, default=0) < 0:
         raise ConfigError("not a shape", got=shape, expected="integers of at least 0")
     return shape, None
-
-
-def _check_choice(key: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(
-            "not one of the choices",
-            got=repr(value),
-            expected=f"one of {', '.join(choices)}",
-            hint=did_you_mean(str(value), choices),
-            key=(key,),
-        )
 
 
 def _box(ranges: Iterable[tuple[int, int]]) -> Box:

@@ -11,7 +11,7 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.errors import ConfigError, RegionError, did_you_mean
+from dacapo_like.errors import ConfigError, RegionError, check_choice
 from dacapo_like.geometry import Box, box_between
 from dacapo_like.kernels.windows import Weighting, window_weights
 from dacapo_like.padding import fitting_value, fitting_values
@@ -180,7 +180,7 @@ class Stitcher:
         RegionError
             Patches are missing.
         """
-        _check_choice("missing", missing, get_args(Missing))
+        check_choice("missing", missing, get_args(Missing))
         with self._lock:
             if self._closed:
                 return
@@ -427,20 +427,9 @@ def _members(grid: PatchGrid, window: Window) -> tuple[PatchGrid, Container[int]
     return whole, frozenset(patch.index for patch in grid)
 
 
-def _check_choice(key: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(
-            "not one of the choices",
-            got=repr(value),
-            expected=f"one of {', '.join(choices)}",
-            hint=did_you_mean(str(value), choices),
-            key=(key,),
-        )
-
-
 def _check_options(window: Window, combine: Combine, *, argmax: bool) -> None:
-    _check_choice("window", window, ("crop", *get_args(Weighting)))
-    _check_choice("combine", combine, tuple(COMBINING))
+    check_choice("window", window, ("crop", *get_args(Weighting)))
+    check_choice("combine", combine, tuple(COMBINING))
     if window == "crop" and combine != "mean":
         raise ConfigError(
             "nothing is combined where patches are cropped",

@@ -5,13 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Literal, TypeGuard
+from typing import Any, Literal, TypeGuard, get_args
 
 import attrs
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array
-from dacapo_like.errors import ConfigError, RegionError, SpecError, did_you_mean
+from dacapo_like.errors import (
+    ConfigError,
+    RegionError,
+    SpecError,
+    check_choice,
+    did_you_mean,
+)
 from dacapo_like.geometry import Box, Coordinate, Roi, RoiLike, as_roi, exact, format_numbers
 from dacapo_like.patches._positions import Positions, Room, View, positions, view_of
 from dacapo_like.patches.extract import PatchPad, check_pad, read_filled
@@ -166,10 +172,7 @@ class Together:
         pad: PatchPad | Mapping[str, PatchPad] = "error",
     ) -> None:
         _check_arrays(arrays)
-        if units not in ("voxel", "world"):
-            raise ConfigError(
-                "not one of the choices", got=repr(units), expected="voxel, world", key=("units",)
-            )
+        check_choice("units", units, get_args(Units))
         of = of if of is not None else next(iter(arrays))
         contexts = context if isinstance(context, Mapping) else {of: context}
         pads: Mapping[str, Any] = pad if _is_by_name(pad) else dict.fromkeys(arrays, pad)
