@@ -19,6 +19,23 @@ if TYPE_CHECKING:
     from dacapo_like.config.verify import verify
     from dacapo_like.create import create_array
     from dacapo_like.experiment import Experiment, load, open_array
+    from dacapo_like.patches.batches import batches
+    from dacapo_like.patches.blockwise import run_blockwise
+    from dacapo_like.patches.chunks import pick_chunks
+    from dacapo_like.patches.cover import Cover
+    from dacapo_like.patches.extract import extract, insert
+    from dacapo_like.patches.grid import PatchGrid
+    from dacapo_like.patches.sampler import (
+        Balanced,
+        Centers,
+        PatchSampler,
+        Rejection,
+        Stratified,
+        Uniform,
+        Weighted,
+    )
+    from dacapo_like.patches.stitch import Stitcher
+    from dacapo_like.patches.together import Together
 
 for _package in ("dacapo_like.sources", "dacapo_like.operators"):
     discover(_package)
@@ -32,6 +49,19 @@ _ON_FIRST_USE = {  # what reads documents imports yaml and cattrs, which arrays 
     "load": "dacapo_like.experiment",
     "open_array": "dacapo_like.experiment",
     "verify": "dacapo_like.config.verify",
+    **dict.fromkeys(
+        ("Balanced", "Centers", "PatchSampler", "Rejection", "Stratified", "Uniform", "Weighted"),
+        "dacapo_like.patches.sampler",
+    ),
+    "Cover": "dacapo_like.patches.cover",
+    "PatchGrid": "dacapo_like.patches.grid",
+    "Stitcher": "dacapo_like.patches.stitch",
+    "Together": "dacapo_like.patches.together",
+    "batches": "dacapo_like.patches.batches",
+    "extract": "dacapo_like.patches.extract",
+    "insert": "dacapo_like.patches.extract",
+    "pick_chunks": "dacapo_like.patches.chunks",
+    "run_blockwise": "dacapo_like.patches.blockwise",
 }
 
 
@@ -51,20 +81,36 @@ __all__ = [
     "Array",
     "ArrayConfig",
     "ArraySpec",
+    "Balanced",
+    "Centers",
     "Coordinate",
+    "Cover",
     "DacapoLikeError",
     "Experiment",
+    "PatchGrid",
+    "PatchSampler",
     "Problem",
+    "Rejection",
     "Roi",
+    "Stitcher",
+    "Stratified",
+    "Together",
     "Transform",
+    "Uniform",
+    "Weighted",
+    "batches",
     "constant_like",
     "create_array",
     "dump",
+    "extract",
     "from_gunpowder",
     "from_numpy",
+    "insert",
     "load",
     "ones_like",
     "open_array",
+    "pick_chunks",
+    "run_blockwise",
     "verify",
 ]
 __all__ += [config.__name__ for config in array_types().values()]

@@ -28,7 +28,7 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 
 default_role = "py:obj"  # names in single backticks in docstrings are links
-autodoc_mock_imports = ["gunpowder"]  # it has no release for zarr 3 on Python 3.11
+autodoc_mock_imports = ["gunpowder", "torch"]  # neither is wherever the docs are made
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # docstrings say types as people write them
 napoleon_google_docstring = False

@@ -21,7 +21,12 @@ settings.register_profile(
 settings.load_profile("project")
 
 collect_ignore_glob = ["peers/run_*.py"]  # what they import is in environments of their own
-PEERS = {"dacapo": "dacapo", "cloudvolume": "formats", "zarrnii": "formats"}
+PEERS = {
+    "careamics": "formats",
+    "cloudvolume": "formats",
+    "dacapo": "dacapo",
+    "zarrnii": "formats",
+}
 """Programs of others, and the environments that `make peers` installs them in, each from tests/peers/requirements-*.txt."""
 
 

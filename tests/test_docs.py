@@ -9,6 +9,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,9 +22,23 @@ from dacapo_like.registry import array_types, document_types
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 FLAGS = doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
-NEEDS_GUNPOWDER = pytest.mark.skipif(
-    sys.version_info < (3, 12), reason="gunpowder for zarr 3 needs Python 3.12"
-)
+NEEDED = {
+    "use-with-careamics": [
+        pytest.mark.skipif(find_spec("careamics") is None, reason="CAREamics is not installed"),
+        pytest.mark.filterwarnings("ignore"),  # its own, and those of lightning
+        pytest.mark.slow,
+    ],
+    "use-with-gunpowder": [
+        pytest.mark.skipif(
+            sys.version_info < (3, 12), reason="gunpowder for zarr 3 needs Python 3.12"
+        )
+    ],
+    "use-with-torch": [
+        pytest.mark.skipif(find_spec("torch") is None, reason="torch is not installed"),
+        pytest.mark.slow,
+    ],
+}
+"""What pages are about that is not always there."""
 FENCED = re.compile(
     r"^(?P<fence>`{3,})(?P<language>[^\n]*)\n"
     r"(:caption: (?P<file>\S+)\n\n?)?"
@@ -102,8 +117,7 @@ def pages():
         languages = {block.language for block in blocks_of(page)}
         if languages & {"python", "yaml", "console"}:
             marks = [pytest.mark.slow] if "console" in languages else []
-            if page.stem == "use-with-gunpowder":
-                marks.append(NEEDS_GUNPOWDER)
+            marks += NEEDED.get(page.stem, [])
             yield pytest.param(page.relative_to(DOCS).as_posix(), marks=marks)
 
 
