@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Generic, TypeVar
 
 import attrs
+import numpy as np
 
 from dacapo_like.errors import ConfigError, KeyPath
 
@@ -49,6 +50,18 @@ def document_key(field: attrs.Attribute[Any]) -> str:
 def spellings(field: attrs.Attribute[Any]) -> tuple[str, ...]:
     """Give all keys that are understood for a field of a config, the one that documents use first."""
     return tuple(dict.fromkeys((document_key(field), field.name, *field.metadata.get("also", ()))))
+
+
+def plain(value: Any) -> Any:
+    """Give the number of Python that a scalar of numpy's is, as documents have it; anything else as it is.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain(np.uint8(7)), plain("edge")
+    (7, 'edge')
+    """
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def first_repeated(names: Iterable[str]) -> str | None:

@@ -10,6 +10,7 @@ import tifffile
 import zarr
 
 import dacapo_like
+from dacapo_like import ZarrArrayConfig, dump, from_numpy, open_array
 from dacapo_like.errors import ConfigError
 
 IMARIS = "DataSet/ResolutionLevel 0/TimePoint 0/Channel 0/Data"
@@ -41,3 +42,27 @@ def test_a_method_writes_no_other_format(tmp_path, method):
         getattr(array, method)(tmp_path / "a.xyz")
     with pytest.raises(ConfigError, match=r"no such option.*did you mean"):
         getattr(array, method)(tmp_path / METHODS[method][0], overwrit=True)
+
+
+@pytest.mark.parametrize(
+    "change",
+    {
+        "pad": lambda a, v: a.pad((1, 1, 1), fill={"constant": v}),
+        "crop_centered": lambda a, v: a.crop_centered((0, 0, 0), (3, 3, 3), fill={"constant": v}),
+        "constant": lambda a, v: a.constant_like(v),
+        "astype": lambda a, v: a.astype("float32", nan=v, clip=v > 0),
+        "transform": lambda a, v: a.transform(like=a, fill=v, interp_order=v),
+        "select_timepoints": lambda a, v: a.select_timepoints(start=v, stop=v + v),
+        "timepoint": lambda a, v: ZarrArrayConfig(
+            file_name=a.config.file_name, timepoint=v
+        ).array(),
+    }.values(),
+)
+def test_numbers_of_numpy_s_are_written_into_documents(tmp_path, change):
+    voxels = np.arange(128, dtype="uint8").reshape(2, 4, 4, 4)
+    source = from_numpy(voxels, axes="tzyx").save(tmp_path / "a.zarr")
+    array = change(ZarrArrayConfig(file_name=source).array(), voxels[0, 0, 0, 1])
+    document = tmp_path / "a.yaml"
+    document.write_text(dump(array.config, "yaml"))
+    assert open_array(document).config == array.config
+    np.testing.assert_array_equal(open_array(document), array)

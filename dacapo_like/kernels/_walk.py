@@ -94,9 +94,9 @@ def _displace(points: Any, field: Any, grid: Any, turn: Any) -> None:
         fz, fy, fx = np.floor(z), np.floor(y), np.floor(x)
         wz, wy, wx = z - fz, y - fy, x - fx
         vz, vy, vx = 1.0 - wz, 1.0 - wy, 1.0 - wx
-        to_z = rows * columns if between(z, z0, z1) else 0
-        to_y = columns if between(y, y0, y1) else 0
-        to_x = 1 if between(x, x0, x1) else 0
+        to_z = rows * columns if (wz != 0.0) & between(z, z0, z1) else 0  # without weight, no NaN
+        to_y = columns if (wy != 0.0) & between(y, y0, y1) else 0
+        to_x = 1 if (wx != 0.0) & between(x, x0, x1) else 0
         a, b, c = max(int(fz), z0) - zs, max(int(fy), y0) - ys, max(int(fx), x0) - xs
         p = (a * rows + b) * columns + c
         by_z, by_y, by_x = 0.0, 0.0, 0.0
@@ -190,7 +190,7 @@ def _find(point: Any, grid: Any, taps: Any, weights: Any) -> None:
         x = min(max(point[axis], float(low)), float(high))
         floor = np.floor(x)
         taps[axis, 0] = int(floor)
-        taps[axis, 1] = min(int(floor) + 1, high)
+        taps[axis, 1] = int(np.ceil(x))  # the first again where the second has no weight
         weights[axis] = x - floor
 
 

@@ -12,11 +12,30 @@ from numpy.typing import ArrayLike, NDArray
 from dacapo_like.core import Array
 from dacapo_like.errors import RegionError, SpecError
 from dacapo_like.spec import ArraySpec
+from dacapo_like.transforms.matrix import world_units
 from dacapo_like.units import length_factor
 
 Units = str | Sequence[str | None]
 
 _ROUNDING = 8 * np.finfo(np.float64).eps  # of a product of matrix and point, relative to its terms
+
+
+def invents(spec: ArraySpec) -> bool:
+    """Whether values between those of an array's voxels mean nothing."""
+    return spec.kind != "image" or spec.dtype.kind == "b"
+
+
+def invention(spec: ArraySpec, got: object, key: str) -> SpecError:
+    """Make the error for voxels that are not to be interpolated."""
+    return SpecError(
+        f"interpolation would invent values in {spec.kind} of {spec.dtype.name}",
+        got=got,
+        expected="order 0",
+        hint="make them numbers with `astype` first"
+        if spec.dtype.kind == "b"
+        else "say `kind: image` on the source if its voxels are intensities",
+        key=(key,),
+    )
 
 
 class Points(NamedTuple):
@@ -91,8 +110,19 @@ def points_of(values: ArrayLike, array: Array, units: Units | None = None) -> Po
         )
     if units is None:
         return points
-    factors = [float(factor) for factor in unit_factors(units, spec)]
-    return points._replace(rows=points.rows * factors)
+    return points._replace(rows=points.rows * world_factors(units, spec))
+
+
+def world_factors(units: Units, spec: ArraySpec) -> NDArray[np.float64]:
+    """Give what world points in some units are multiplied with to be in those of an array's world, per component.
+
+    Raises
+    ------
+    SpecError, ConfigError
+        As `unit_factors`.
+    """
+    world = spec.replace(units=world_units(spec))
+    return np.array([float(factor) for factor in unit_factors(units, world)])
 
 
 def unit_factors(units: Units, spec: ArraySpec) -> tuple[Fraction, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
 
 import attrs
@@ -11,10 +11,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Block, UnaryConfig
+from dacapo_like.errors import ConfigError
+from dacapo_like.fields import first_repeated
 from dacapo_like.geometry import Box
 from dacapo_like.spec import ArraySpec, Directions
 
 _OPPOSITE = dict(zip("RLAPSI", "LRPAIS", strict=True))
+
+
+def axis_names(value: Any) -> tuple[str, ...]:
+    """Take names of axes, each of them once.
+
+    Raises
+    ------
+    ConfigError
+        Something is no name, or stands there twice.
+    """
+    axes = tuple(value) if isinstance(value, Iterable) else (value,)
+    if not all(isinstance(axis, str) for axis in axes):
+        raise ConfigError(
+            "axes have names", got=repr(value), expected="names such as x", key=("axes",)
+        )
+    repeated = first_repeated(axes)
+    if repeated is not None:
+        raise ConfigError("axes repeat", got=repeated, expected="every axis once", key=("axes",))
+    return tuple(map(str, axes))
 
 
 @attrs.frozen

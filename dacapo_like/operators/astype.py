@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from dacapo_like.core import Array, Block, UnaryConfig, about
 from dacapo_like.errors import ConfigError, ReadError, SpecError, did_you_mean
+from dacapo_like.fields import plain
 from dacapo_like.geometry import Box, format_numbers
 from dacapo_like.operators.constant import as_dtype_name
 from dacapo_like.padding import fitting_value
@@ -57,10 +58,11 @@ class AstypeArrayConfig(UnaryConfig):
     )
     clip: bool = attrs.field(
         default=False,
+        converter=plain,
         metadata=about("Whether values out of range become the nearest that the dtype has."),
     )
     nan: int | float | None = attrs.field(
-        default=None, metadata=about("What stands in the place of NaN.")
+        default=None, converter=plain, metadata=about("What stands in the place of NaN.")
     )
 
     def __attrs_post_init__(self) -> None:

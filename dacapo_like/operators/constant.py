@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from dacapo_like.core import Array, Block, UnaryConfig, about
 from dacapo_like.errors import ConfigError
+from dacapo_like.fields import plain
 from dacapo_like.geometry import Box
 from dacapo_like.padding import fitting_value
 from dacapo_like.registry import array_method, register
@@ -85,7 +86,9 @@ class ConstantArrayConfig(_FilledConfig):
     """The grid of an array, filled with one value that its dtype can hold."""
 
     value: int | float = attrs.field(
-        default=1, metadata=about("The value of every voxel.", also=("constant",))
+        default=1,
+        converter=plain,
+        metadata=about("The value of every voxel.", also=("constant",)),
     )
     dtype: str | None = attrs.field(
         default=None, converter=attrs.converters.optional(as_dtype_name), metadata=_DTYPE

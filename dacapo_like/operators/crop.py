@@ -84,11 +84,14 @@ def kept_box(source: ArraySpec, roi: Roi, snap: Snap | None) -> Box:
             key=("roi",),
             code="DL211",
         ) from error
-    if kept.size == 0:
+    if 0 in kept.shape[source.ndim - source.dims :]:
         raise SpecError(
             "the region to keep is outside of the source",
             got=roi,
             expected=f"a region that meets {source.roi}",
+            hint="it is told along the array's own axes, which are not those of the world"
+            if source.directions is not None
+            else None,
             key=("roi",),
         )
     return kept
@@ -160,6 +163,7 @@ def _cropped(array: Array, region: Any, units: Units | None, snap: Snap | None) 
     if isinstance(region, Box):
         roi = _roi_of(region, spec)
     elif _is_index(region):
+        _check_steps(region)
         box, shape = written_box(region, spec.shape)
         if len(shape) < spec.ndim:
             raise RegionError("an index that drops an axis", got=region, expected="slices")
@@ -213,6 +217,18 @@ def _covered(like: Array, spec: ArraySpec) -> Roi:
 def _is_index(region: Any) -> bool:
     parts = region if isinstance(region, tuple) else (region,)
     return any(isinstance(part, slice) or part is Ellipsis for part in parts)
+
+
+def _check_steps(region: Any) -> None:
+    parts = region if isinstance(region, tuple) else (region,)
+    for part in parts:
+        if isinstance(part, slice) and part.step not in (None, 1):
+            raise RegionError(
+                "a crop leaves no voxel out, and turns nothing around",
+                got=part,
+                expected="steps of 1",
+                hint="`downsample` with method `stride`, or `flip`",
+            )
 
 
 def _is_batch(region: Any) -> TypeGuard[list[Any]]:

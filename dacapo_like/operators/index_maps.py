@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dacapo_like.core import Array
-from dacapo_like.operators._places import Units, indices_at, points_of, unit_factors
+from dacapo_like.operators._places import Units, indices_at, points_of, world_factors
 from dacapo_like.registry import array_method
 
 
@@ -92,5 +92,5 @@ def index_to_world(
     matrix = array.spec.voxel_to_world
     world = given.rows @ matrix[:-1, :-1].T + matrix[:-1, -1]
     if units is not None:
-        world = world / [float(factor) for factor in unit_factors(units, array.spec)]
+        world = world / world_factors(units, array.spec)
     return given.laid_out(world)

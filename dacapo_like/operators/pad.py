@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from dacapo_like.core import Array, Block, Named, UnaryConfig, about, as_named
 from dacapo_like.errors import ConfigError, RegionError, SpecError, did_you_mean
+from dacapo_like.fields import plain
 from dacapo_like.geometry import Box, Coordinate, Exact, Snap, format_numbers
 from dacapo_like.padding import fitting_value, inner_box, surrounded
 from dacapo_like.registry import array_method, register
@@ -21,11 +22,11 @@ Repeat = Literal["edge", "reflect"]
 
 def _fill(value: Any) -> Repeat | Named[int | float]:
     if isinstance(value, Mapping) and set(value) == {"constant"}:
-        return as_named(value)
+        return as_named({"constant": plain(value["constant"])})
     if value not in get_args(Repeat):
         raise ConfigError(
             "unknown way to pad",
-            got=repr(value),
+            got=repr(dict(value) if isinstance(value, Mapping) else value),
             expected='"edge", "reflect" or {"constant": value}',
             hint=did_you_mean(str(value), get_args(Repeat)),
             key=("fill",),

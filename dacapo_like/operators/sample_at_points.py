@@ -15,7 +15,15 @@ from dacapo_like.core import Array
 from dacapo_like.errors import ConfigError, SpecError
 from dacapo_like.geometry import Box, box_between
 from dacapo_like.kernels.sample import Order, sample, taps_between
-from dacapo_like.operators._places import Units, containing, indices_at, is_inside, points_of
+from dacapo_like.operators._places import (
+    Units,
+    containing,
+    indices_at,
+    invention,
+    invents,
+    is_inside,
+    points_of,
+)
 from dacapo_like.padding import fitting_value
 from dacapo_like.registry import array_method
 from dacapo_like.spec import ArraySpec
@@ -113,19 +121,12 @@ def _checked(order: Order | None, spec: ArraySpec) -> Order:
             got=f"{spec.dims} spatial axes",
             expected="one to three",
         )
-    invents = spec.kind != "image" or spec.dtype.kind == "b"
     if order is None:
-        return 0 if invents else 1
+        return 0 if invents(spec) else 1
     if order not in get_args(Order):
         raise ConfigError("unknown order of interpolation", got=order, expected="0, 1 or 3")
-    if order and invents:
-        raise SpecError(
-            f"interpolation would invent values in {spec.kind} of {spec.dtype.name}",
-            got=order,
-            expected=0,
-            hint="say `kind: image` on the source if its voxels are intensities",
-            key=("order",),
-        )
+    if order and invents(spec):
+        raise invention(spec, order, "order")
     return order
 
 

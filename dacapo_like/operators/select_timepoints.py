@@ -28,6 +28,14 @@ def _timepoints(value: Any) -> int | tuple[int, ...]:
     return indices
 
 
+def _start(value: Any) -> int | None:
+    return None if value is None else as_index(value, "start")
+
+
+def _stop(value: Any) -> int | None:
+    return None if value is None else as_index(value, "stop")
+
+
 @register("select_timepoints")
 @attrs.frozen(kw_only=True, eq=False, repr=False)
 class SelectTimepointsArrayConfig(SelectedConfig):
@@ -44,10 +52,12 @@ class SelectTimepointsArrayConfig(SelectedConfig):
     )
     start: int | None = attrs.field(
         default=None,
+        converter=_start,
         metadata=about("Index of the first timepoint of a span; by default 0."),
     )
     stop: int | None = attrs.field(
         default=None,
+        converter=_stop,
         metadata=about("Index behind the last timepoint of a span; by default its source's end."),
     )
 

@@ -12,16 +12,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from dacapo_like.core import Array, ArrayConfig, Block, UnaryConfig, about, open_tree
 from dacapo_like.errors import ConfigError, KeyPath, Remark, SpecError, did_you_mean
+from dacapo_like.fields import plain
 from dacapo_like.geometry import Box, Coordinate, Roi, RoiLike, as_roi, box_between, format_numbers
 from dacapo_like.kernels._blocks import destination
 from dacapo_like.kernels.sample import Method as Kernel
 from dacapo_like.kernels.sample import Order, Range, sample_rows, sampler, walks_rows
-from dacapo_like.operators._places import points_of
+from dacapo_like.operators._places import invention, invents, points_of
 from dacapo_like.padding import fitting_value
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
 from dacapo_like.transforms.chain import Chain, Warp, make_chain
-from dacapo_like.transforms.config import Transform, TransformLike, as_transform
+from dacapo_like.transforms.config import Transform, TransformLike, as_transform, as_transforms
 from dacapo_like.transforms.trace import (
     Part,
     Trace,
@@ -32,10 +33,6 @@ from dacapo_like.transforms.trace import (
 )
 
 Method = Literal["spline"]
-
-
-def _transforms(values: Any) -> tuple[Transform, ...]:
-    return tuple(as_transform(value) for value in values)
 
 
 @register("transform")
@@ -63,13 +60,14 @@ class TransformArrayConfig(UnaryConfig):
     )
     transforms: tuple[Transform, ...] = attrs.field(
         default=(),
-        converter=_transforms,
+        converter=as_transforms,
         metadata=about(
             "From world points of the output to those of the source; the first is applied first."
         ),
     )
     interp_order: Order | None = attrs.field(
         default=None,
+        converter=plain,
         metadata=about(
             "0 nearest, 1 linear, 3 cubic; by default 1 for images, 0 for labels and masks."
         ),
@@ -79,7 +77,7 @@ class TransformArrayConfig(UnaryConfig):
         metadata=about("`spline`: the B-spline that interpolates the voxels, of order 3."),
     )
     fill: int | float = attrs.field(
-        default=0, metadata=about("The value where the source has none.")
+        default=0, converter=plain, metadata=about("The value where the source has none.")
     )
 
     def __attrs_post_init__(self) -> None:
@@ -268,19 +266,14 @@ class TransformArrayConfig(UnaryConfig):
             return 3, "spline"
         if self.interp_order is not None:
             return self.interp_order, "keys"
-        return (1 if source.kind == "image" and source.dtype.kind != "b" else 0), "keys"
+        return (0 if invents(source) else 1), "keys"
 
     def _check_order(self, source: ArraySpec) -> None:
         """Refuse what would invent ids."""
         order, _ = self._kernel(source)
-        if order and (source.kind != "image" or source.dtype.kind == "b"):
-            raise SpecError(
-                f"interpolation would invent values in {source.kind} of {source.dtype.name}",
-                got=self.method or order,
-                expected="order 0",
-                hint="say `kind: image` on the source if its voxels are intensities",
-                key=("method",) if self.method else ("interp_order",),
-            )
+        if order and invents(source):
+            key = "method" if self.method else "interp_order"
+            raise invention(source, self.method or order, key)
 
     def remarks(self, *inputs: ArraySpec) -> Iterator[Remark]:
         """Say where units are unknown for some of the arrays and transforms only, and where nothing is left of the source."""
@@ -408,7 +401,7 @@ def points_to(
     array([0.5, 2.5])
     """
     given = points_of(points, array)
-    steps = [as_transform(value) for value in transforms]
+    steps = as_transforms(transforms)
     known = {value.config: value for value in transforms if isinstance(value, Array)}
     configs = [step.field_config for step in steps]
     fields = [open_tree(config, known) for config in configs if config is not None]

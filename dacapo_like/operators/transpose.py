@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import attrs
 
 from dacapo_like.core import Array, about
-from dacapo_like.errors import ConfigError, SpecError
-from dacapo_like.fields import first_repeated
-from dacapo_like.operators._turned import Turn, TurnedConfig
+from dacapo_like.errors import SpecError
+from dacapo_like.operators._turned import Turn, TurnedConfig, axis_names
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
-
-
-def _axes(value: Any) -> tuple[str, ...]:
-    axes = tuple(value)
-    repeated = first_repeated(axes)
-    if repeated is not None:
-        raise ConfigError("axes repeat", got=repeated, expected="every axis once", key=("axes",))
-    return axes
 
 
 @register("transpose")
@@ -33,7 +23,7 @@ class TransposeArrayConfig(TurnedConfig):
     """
 
     axes: tuple[str, ...] = attrs.field(
-        converter=_axes, metadata=about("Names of all axes in their new order.")
+        converter=axis_names, metadata=about("Names of all axes in their new order.")
     )
 
     def turn(self, source: ArraySpec) -> Turn:

@@ -83,6 +83,8 @@ def _run(strides: Sequence[int], box_shape: Sequence[int], itemsize: int) -> tup
     >>> _run(_strides((9, 100, 100), 2), (9, 50, 10), 2), _run(_strides((9, 9, 9000), 2), (9, 9, 10), 2)
     ((1, 9820), (2, 20))
     """
+    if not box_shape:
+        return 0, itemsize
     axis = len(box_shape) - 1
     length = (box_shape[axis] - 1) * strides[axis] + itemsize
     while axis:

@@ -221,12 +221,12 @@ def _imagej(file: Any) -> Declared:
 
 def _origin(metadata: Mapping[str, Any], sizes: Mapping[str, Exact]) -> dict[str, Exact]:
     """Give the corner of the first voxel: the world is 0 at the corner of the voxel that ImageJ's origins name."""
-    found = {axis: (metadata.get(f"{axis}origin", 0), size) for axis, size in sizes.items()}
-    return {
-        axis: exact(float(-Fraction(exact(origin)) * Fraction(size)))
-        for axis, (origin, size) in found.items()
-        if origin
-    }
+    found = {}
+    for axis, size in sizes.items():
+        origin = exact(metadata.get(f"{axis}origin", 0))  # a quotient, rounded to a double
+        if origin:
+            found[axis] = exact(Decimal(f"{float(-origin * Fraction(size)):.15g}"))
+    return found
 
 
 def _named_by_labels(metadata: Mapping[str, Any]) -> tuple[str, ...] | None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from dacapo_like.core import SourceConfig, about
 from dacapo_like.errors import ConfigError, SourceError
+from dacapo_like.fields import plain
 from dacapo_like.geometry import Box, Coordinate, box_between
 from dacapo_like.record import Record, read_record
 from dacapo_like.sources._selection import channel_index, snapped_box, timepoint_axis
@@ -367,6 +368,7 @@ def timepoint_field() -> Any:
     """Give the field of a config that chooses one point of time."""
     return attrs.field(
         default=None,
+        converter=plain,
         metadata=about("One time point, counted from 0; by default all, along axis t."),
     )
 

@@ -27,6 +27,7 @@ from dacapo_like.transforms.matrix import (
     permutation,
     product,
     voxel_to_world,
+    world_units,
 )
 from dacapo_like.units import length_factor
 
@@ -34,6 +35,7 @@ _FILE_UNIT = "mm"
 _RAS_VECTORS = 1006  # NIfTI's intent of displacements, which are in its own world; ANTs writes 1007
 _NEGATED = {"ras": "", "lps": "xy"}
 _XYZ = ("x", "y", "z")
+_MOST_AXES = 3
 
 
 @attrs.frozen(eq=False)
@@ -169,6 +171,12 @@ def _make_chain(
     after: ArraySpec,
     fields: tuple[ArraySpec, ...],
 ) -> Chain:
+    if not 1 <= before.dims <= _MOST_AXES:
+        raise SpecError(
+            "an array of too many axes, or too few, to be transformed",
+            got=f"{before.dims} spatial axes",
+            expected="one to three",
+        )
     to_after = _world_to_world(before, after)
     place = voxel_to_world(before)
     maps: list[NDArray[np.float64]] = []
@@ -179,8 +187,11 @@ def _make_chain(
             place = product(_in_world(step, step.matrix, before, after, key), place)
             continue
         field, flat = _in_plane(fields[len(warps)], before, key)
-        to_field = product(_inverted(voxel_to_world(field), key), _world_to_world(before, field))
-        own = _own_to_world(step, before, field.units[0], key)
+        to_field = product(
+            _inverted(voxel_to_world(field), key), _world_to_world(before, field, key)
+        )
+        units = dict(zip(field.spatial_axes, world_units(field), strict=True))
+        own = _own_to_world(step, before, units, key)
         turn = as_floats(product(to_field, own))[:, :-1]
         maps.append(as_floats(product(to_field, place)))
         warps.append(Warp(turn, field.spatial_shape, flat=flat, invert=step.invert, number=number))
@@ -201,7 +212,7 @@ def _inverted(matrix: Matrix, key: KeyPath) -> Matrix:
         ) from error
 
 
-def _world_to_world(before: ArraySpec, after: ArraySpec) -> Matrix:
+def _world_to_world(before: ArraySpec, after: ArraySpec, key: KeyPath = ("like",)) -> Matrix:
     """Give the matrix between the worlds of two arrays: other order of axes, other units.
 
     Where a unit is not known on one side, the numbers are taken to mean the same.
@@ -211,11 +222,12 @@ def _world_to_world(before: ArraySpec, after: ArraySpec) -> Matrix:
             "arrays with different spatial axes",
             got=" ".join(after.spatial_axes),
             expected=" ".join(before.spatial_axes),
+            key=key,
         )
-    units = dict(zip(after.spatial_axes, after.units, strict=True))
+    units = dict(zip(after.spatial_axes, world_units(after), strict=True))
     factors = [
         _factor(own, units[axis])
-        for axis, own in zip(before.spatial_axes, before.units, strict=True)
+        for axis, own in zip(before.spatial_axes, world_units(before), strict=True)
     ]
     return product(permutation(before.spatial_axes, after.spatial_axes), diagonal(factors))
 
@@ -237,15 +249,17 @@ def _in_world(
         )
     if step.convention == "fsl":
         return _fsl_in_world(step, matrix, before, after, key)
-    own = _own_to_world(step, before, None, key)
+    own = _own_to_world(step, before, {}, key)
     inside = _inverted(matrix, key) if step.invert else matrix
     return product(own, inside, _inverted(own, key))
 
 
-def _own_to_world(step: _Step, world: ArraySpec, unit: str | None, key: KeyPath) -> Matrix:
+def _own_to_world(
+    step: _Step, world: ArraySpec, units: Mapping[str, str | None], key: KeyPath
+) -> Matrix:
     """Give the matrix from the points, or vectors, that a transform speaks of to those of the world of an array.
 
-    `unit` is that of numbers which have none of their own.
+    `units` are those of numbers which have none of their own, by axis.
     """
     axes = step.axes or world.spatial_axes
     if sorted(axes) != sorted(world.spatial_axes):
@@ -255,9 +269,10 @@ def _own_to_world(step: _Step, world: ArraySpec, unit: str | None, key: KeyPath)
             expected=f"{' '.join(world.spatial_axes)}, in any order",
             key=key,
         )
-    into = dict(zip(world.spatial_axes, world.units, strict=True))
+    into = dict(zip(world.spatial_axes, world_units(world), strict=True))
     factors = [
-        _factor(step.unit or unit, into[axis]) * (-1 if axis in _NEGATED[step.convention] else 1)
+        _factor(step.unit or units.get(axis), into[axis])
+        * (-1 if axis in _NEGATED[step.convention] else 1)
         for axis in axes
     ]
     return product(permutation(axes, world.spatial_axes), diagonal(factors))

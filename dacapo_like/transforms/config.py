@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, TypeAlias, get_args
 
@@ -20,6 +20,7 @@ from dacapo_like.transforms.matrix import matrix_of
 from dacapo_like.units import length_name
 
 _FIELDS = (".nii", ".nii.gz")
+_OF_A_MATRIX = 2  # axes
 
 
 def _rows(value: Any) -> tuple[Coordinate, ...]:
@@ -197,9 +198,37 @@ def as_transform(value: TransformLike) -> Transform:
     if isinstance(value, Transform):
         return value
     if isinstance(value, Mapping):
+        keys = [field.name for field in attrs.fields(Transform)]
+        unknown = next((key for key in value if key not in keys), None)
+        if unknown is not None:
+            raise ConfigError(
+                "no such field of a transform",
+                got=repr(unknown),
+                expected=f"one of {', '.join(keys)}",
+                hint=did_you_mean(str(unknown), keys),
+            )
         return Transform(**value)
     if isinstance(value, (str, os.PathLike)):
         return Transform(file_name=value)  # type: ignore[arg-type]  # the field's converter takes both
     if isinstance(value, Array):
         return Transform(field=value.config)
     return Transform(affine=value)
+
+
+def as_transforms(values: Iterable[TransformLike]) -> tuple[Transform, ...]:
+    """Give the chain that a list of values stands for, as `as_transform` does each.
+
+    Raises
+    ------
+    ConfigError
+        It is a single transform: what a list of its parts would be is something else.
+    """
+    single = (Transform, str, os.PathLike, Mapping, Array)
+    if isinstance(values, single) or getattr(values, "ndim", 1) == _OF_A_MATRIX:
+        raise ConfigError(
+            "transforms are a list",
+            got=type(values).__name__,
+            expected="a list, of one transform too",
+            key=("transforms",),
+        )
+    return tuple(map(as_transform, values))

@@ -21,6 +21,7 @@ Numbers = Sequence[float]
 _HEADER = "#Insight Transform File"
 _KIND = re.compile(r"(\w+?)_(?:double|float)_([23])_\2")
 _MOST_BYTES = 2**20
+_HDF5 = b"\x89HDF"
 
 
 class FileAffine(NamedTuple):
@@ -59,6 +60,13 @@ def read_affine(file_name: str) -> FileAffine:
         raise SourceError("cannot open the file", got=error.strerror, where=file_name) from error
     if len(content) > _MOST_BYTES:
         raise _not_a_transform(file_name, f"more than {_MOST_BYTES} bytes")
+    if content.startswith(_HDF5):
+        raise SourceError(
+            "ITK's transforms in HDF5 are not read",
+            expected="its text or .mat file",
+            where=file_name,
+            hint="`CompositeTransformUtil --disassemble` of ANTs makes a file of each",
+        )
     if b"\0" in content:
         return FileAffine(_from_matlab(file_name), "lps")
     try:

@@ -9,10 +9,13 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo_like.errors import SpecError
 from dacapo_like.geometry import exact
 from dacapo_like.spec import ArraySpec
 
 Matrix: TypeAlias = tuple[tuple[Fraction, ...], ...]
+
+_ALONG = 1e-5  # NIfTI keeps directions in float32
 
 
 def matrix_of(rows: Iterable[Iterable[object]]) -> Matrix:
@@ -95,6 +98,36 @@ def inverse(matrix: Matrix) -> Matrix:
 def as_floats(matrix: Matrix) -> NDArray[np.float64]:
     """Give the nearest doubles, without the last row."""
     return np.array([[float(value) for value in row] for row in matrix[:-1]])
+
+
+def world_units(spec: ArraySpec) -> tuple[str | None, ...]:
+    """Give the unit of each component of an array's world points: that of the axis which runs along it.
+
+    Raises
+    ------
+    SpecError
+        Axes of different units do.
+
+    Examples
+    --------
+    >>> from dacapo_like.spec import from_shape
+    >>> world_units(from_shape((4, 4), units=("um", "nm"), directions=((0, 1), (1, 0))))
+    ('nm', 'um')
+    """
+    if spec.directions is None or len(set(spec.units)) == 1:
+        return spec.units
+    found = []
+    for parts in zip(*spec.directions, strict=True):
+        along = {unit for unit, part in zip(spec.units, parts, strict=True) if abs(part) > _ALONG}
+        if len(along) != 1:
+            raise SpecError(
+                "oblique axes of different units",
+                got=f"{spec.describe_unit()} along {' '.join(spec.spatial_axes)}",
+                expected="one unit",
+                hint="say `units` where the array is defined",
+            )
+        found.append(along.pop())
+    return tuple(found)
 
 
 def voxel_to_world(spec: ArraySpec) -> Matrix:

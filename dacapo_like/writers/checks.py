@@ -44,7 +44,11 @@ def check_axes(spec: ArraySpec, leading: Sequence[str], dims: Sequence[int], kin
         f"{kind} has no place for these axes",
         got=" ".join(spec.axes),
         expected=f"{' and '.join(leading)} before {' or '.join(' '.join('zyx'[3 - n :]) for n in dims)}",
-        hint="write one file per index of the other axes",
+        hint=f"`transpose` puts them into the order {' '.join(spatial)}"
+        if set(spec.spatial_axes) == set(spatial)
+        and spec.dims in dims
+        and set(spec.leading_axes) <= set(leading)
+        else "write one file per index of the other axes",
     )
 
 

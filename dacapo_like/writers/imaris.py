@@ -374,9 +374,11 @@ def _place(level: int, timepoint: int, channel: int) -> str:
 
 def _record_text(image: _Image, attributes: Mapping[str, Any]) -> str:
     numbers = {"": dict(zip(("ExtMin", "ExtMax"), image.extent, strict=True))}
-    spec = image.spec if image.spec.dims == 3 else image.spec.replace(directions=None)
+    record = write_record(image.spec, numbers, attributes)
+    if "directions" in record and image.spec.dims < len(image.size):  # a plane is one of a volume
+        record["directions"] = [[1, 0, 0], *([0, *vector] for vector in record["directions"])]
     try:
-        return json.dumps(write_record(spec, numbers, attributes), allow_nan=False)
+        return json.dumps(record, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise ConfigError("attributes to keep are not JSON", got=error) from error
 

@@ -17,6 +17,9 @@ from dacapo_like.writers.zarr_metadata import ZarrFormat
 SOURCE = "../../"
 """Path from such labels to their image."""
 
+ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
+"""Metadata of a group, or an array."""
+
 
 @attrs.frozen
 class LabelGroup:
@@ -45,11 +48,8 @@ class LabelGroup:
         folder = path.absolute().parent
         if folder.name != "labels":
             return None
-        for zarr_format in (3, 2):
-            attributes = _attributes(folder.parent, zarr_format)
-            if (attributes if zarr_format == 2 else attributes.get("ome") or {}).get("multiscales"):
-                return cls(folder, 3 if zarr_format == 3 else 2)
-        return None
+        image = _image(folder.parent)
+        return None if image is None else cls(folder, image[0])
 
     def check(self, spec: ArraySpec, zarr_format: ZarrFormat) -> None:
         """Refuse what has no place there.
@@ -100,6 +100,36 @@ class LabelGroup:
                 text = json.dumps(group | {"attributes": attributes | {"ome": ome}}, indent=2)
                 replace_file(self.folder / "zarr.json", text)
         refresh_consolidated(self.folder / name)
+
+
+def others_in(group: Path) -> list[str]:
+    """Name the arrays and groups in a group that are not the levels of its image: its labels, or other images.
+
+    Raises
+    ------
+    SourceError
+        Metadata of the group are corrupt.
+    """
+    _, multiscales = _image(group) or (None, [])
+    try:
+        levels = {
+            str(level["path"]).split("/")[0] for image in multiscales for level in image["datasets"]
+        }
+    except (TypeError, KeyError) as error:
+        raise SourceError("metadata cannot be read", got=error, where=str(group)) from error
+    nodes = {file.parent.name for name in ZARR_FILES for file in group.glob(f"*/{name}")}
+    return sorted(nodes - levels)
+
+
+def _image(group: Path) -> tuple[ZarrFormat, Any] | None:
+    """Give the format and the multiscales of an image; ``None`` where a group is none."""
+    formats: tuple[ZarrFormat, ...] = (3, 2)
+    for zarr_format in formats:
+        attributes = _attributes(group, zarr_format)
+        ome = attributes if zarr_format == 2 else attributes.get("ome") or {}
+        if ome.get("multiscales"):
+            return zarr_format, ome["multiscales"]
+    return None
 
 
 def _attributes(group: Path, zarr_format: int) -> dict[str, Any]:

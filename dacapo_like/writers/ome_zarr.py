@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like import tensorstores
-from dacapo_like.errors import ConfigError, DacapoLikeError
+from dacapo_like.errors import ConfigError, DacapoLikeError, SourceError
 from dacapo_like.geometry import Box, blocks_of
 from dacapo_like.manifest import FILE_NAME, Manifest
 from dacapo_like.pyramids import coarser, pooling_method, read_pooled
@@ -23,7 +23,7 @@ from dacapo_like.replacing import beside
 from dacapo_like.spec import ArraySpec
 from dacapo_like.writers.base import Writer, writes
 from dacapo_like.writers.chunking import chunk_shape, shard_shape
-from dacapo_like.writers.label_groups import SOURCE, LabelGroup
+from dacapo_like.writers.label_groups import SOURCE, ZARR_FILES, LabelGroup, others_in
 from dacapo_like.writers.levels import Levels, level_factors
 from dacapo_like.writers.ngff import (
     Version,
@@ -38,7 +38,6 @@ from dacapo_like.writers.zipping import zip_folder
 
 T = TypeVar("T")
 
-_ZARR_FILES = ("zarr.json", ".zgroup", ".zarray")
 _MOST_THREADS = 8  # each holds a block and the finer voxels that it is made of
 
 
@@ -246,7 +245,18 @@ class OmeZarrWriter(Writer):
     def _is_replaceable(self) -> bool:
         if _is_zip_name(self.path):
             return self.path.is_file() and zipfile.is_zipfile(self.path)
-        return any((self.path / name).is_file() for name in _ZARR_FILES)
+        return any((self.path / name).is_file() for name in ZARR_FILES)
+
+    def _check_target(self) -> None:
+        super()._check_target()
+        others = others_in(self.path)
+        if others:
+            raise SourceError(
+                "there is more in it than the image that would be replaced",
+                got=", ".join(others),
+                where=str(self.path),
+                hint="it is never removed: choose another path, or remove it yourself",
+            )
 
     def _stored_axes(self, values: tuple[T, ...]) -> tuple[T, ...]:
         """Put one value per axis into the order of the format."""

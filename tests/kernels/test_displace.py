@@ -68,7 +68,7 @@ def test_it_says_which_voxels_it_lacks():
     moved = start.copy()
     shortage = undisplace(moved, part, np.eye(3), data_start=[7, 4, 5], bounds=WHOLE["bounds"])
     assert shortage.lost == 0
-    assert shortage.wanted == ((2, 7), (5, 7), (6, 8))
+    assert shortage.wanted == ((2, 6), (5, 6), (6, 7))
     whole = start.copy()
     assert undisplace(whole, field, np.eye(3), **WHOLE).lost == 0
     np.testing.assert_allclose(whole[0], [5.0, -2.0])
@@ -82,6 +82,20 @@ def test_a_point_depends_on_itself_alone():
         alone = start[:, i : i + 1].copy()
         undisplace(alone, field, TURN, **WHOLE)
         np.testing.assert_array_equal(alone[:, 0], together[:, i])
+
+
+def test_vectors_of_no_weight_do_no_harm():
+    field = smooth(1.0)
+    field[:, 5, 6, 7] = np.nan
+    start = np.array([[4.0, 5.0, 5.0, 5.0], [6.0, 5.0, 6.0, 6.0], [7.0, 7.0, 6.0, 7.0]])
+    moved = start.copy()
+    displace(moved, field, TURN, **WHOLE)
+    expected = start + reference_displacements(start, field, TURN, **WHOLE)
+    np.testing.assert_allclose(moved, expected, atol=1e-12)
+    assert np.isnan(moved).all(axis=0).tolist() == [False, False, False, True]
+    still = np.zeros_like(field)
+    still[:, 5, 6, 7] = np.nan
+    assert undisplace(start, still, TURN, **WHOLE).lost == 1
 
 
 def test_points_that_are_lost_are_counted():

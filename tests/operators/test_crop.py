@@ -118,6 +118,13 @@ def test_an_empty_crop_is_refused(roi):
     assert error.value.expected == "a region that meets Roi(offset=(0, 0), shape=(80, 40))"
 
 
+def test_a_region_of_the_world_beside_a_flipped_array_is_explained():
+    region = Roi((0, 0), (20, 8))
+    with pytest.raises(SpecError, match="along the array's own axes"):
+        grid().flip("x").crop(region)
+    assert grid().flip("x").crop(Roi((0, -8), (20, 8))).roi.shape == region.shape
+
+
 def test_shrinking_to_nothing_is_refused():
     with pytest.raises(SpecError, match="outside of the source"):
         grid().crop(Roi((12, 0), (5, 40)), snap="shrink")
@@ -199,7 +206,8 @@ def test_a_box_that_leaves_the_array_keeps_the_common_part():
         (Box((0, 0, 0), (1, 8, 10)), SpecError, "a box of the wrong rank"),
         (np.s_[..., 3, :], RegionError, "an index that drops an axis"),
         (np.s_[..., 0:11], RegionError, "slice leaves the array"),
-        (np.s_[..., 0:8:2], RegionError, "strides"),
+        (np.s_[..., 0:8:2], RegionError, "leaves no voxel out.*`downsample`"),
+        (np.s_[..., ::-1], RegionError, "leaves no voxel out.*`flip`"),
         (np.s_[..., 4:4], SpecError, "outside of the source"),
         ("whole", RegionError, "not a region"),
         (None, RegionError, "needs a region"),
@@ -316,3 +324,9 @@ def test_what_is_assigned_to_a_crop_by_voxels_goes_to_its_source():
     array = from_numpy(voxels, mode="r+")
     array.crop(np.s_[1:, :2])[...] = 7
     assert voxels.tolist() == [[0] * 4, [7, 7, 0, 0], [7, 7, 0, 0]]
+
+
+def test_an_array_without_channels_has_a_region_to_keep():
+    array = from_numpy(np.zeros((0, 4, 5)), axes="cyx")
+    assert array.crop(np.s_[..., 1:, :2]).read().shape == (0, 3, 2)
+    assert array.crop_centered((0, 0), (2, 2)).shape == (0, 2, 2)

@@ -108,3 +108,10 @@ def test_what_is_no_spatial_axis(axes, hint):
 def test_an_axis_twice_is_refused():
     with pytest.raises(ConfigError, match="axes repeat"):
         from_numpy(np.zeros((2, 2))).flip(["x", "x"])
+
+
+@pytest.mark.parametrize("axes", [0, [1], None])
+def test_axes_have_names(axes):
+    with pytest.raises(ConfigError, match="axes have names") as error:
+        from_numpy(np.zeros((3, 4))).flip(axes)
+    assert error.value.key == ("axes",)

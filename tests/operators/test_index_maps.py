@@ -107,6 +107,19 @@ def test_units_are_converted():
             method((1, 1, 1))
 
 
+def test_units_are_those_of_the_world_that_axes_point_along():
+    array = plane(voxel_size=(10, 4), units=("nm", "um"), directions=((0, 1), (1, 0)))
+    assert array.index_to_world((1, 1)).tolist() == [6, 15]
+    assert array.index_to_world((1, 1), units="nm").tolist() == [6000, 15]
+    assert array.world_to_index((6000, 15), units="nm").tolist() == [1, 1]
+
+
+def test_points_along_oblique_axes_of_different_units_are_not_converted():
+    array = plane(units=("nm", "um"), directions=((0.6, 0.8), (-0.8, 0.6)))
+    with pytest.raises(SpecError, match="oblique axes of different units"):
+        array.index_to_world((1, 1), units="nm")
+
+
 def test_no_voxel_is_read(unreadable):
     array = unreadable(plane(voxel_size=(10, 4)).spec)
     assert array.world_to_index(array.index_to_world((3, 3))).tolist() == [3, 3]

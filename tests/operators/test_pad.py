@@ -173,6 +173,9 @@ def test_documents_say_where_the_fill_is_wrong(tmp_path):
     path.write_text(f"type: pad\nsource: {{{source}}}\nbefore: [1, 1]\nfill: {{constant: 300}}\n")
     (problem,) = verify(path)
     assert (problem.key, problem.line) == ("fill.constant", 4)
+    path.write_text(f"type: pad\nsource: {{{source}}}\nbefore: [1, 1]\nfill: {{value: 3}}\n")
+    (problem,) = verify(path)
+    assert "got {'value': 3}" in problem.message
     path.write_text(f"type: pad\nsource: {{{source}}}\nbefore: [1, 1]\nfill: 7\n")
     with pytest.raises(InvalidDocumentError, match="expected text or a mapping"):
         load(path)

@@ -487,11 +487,31 @@ def test_labels_and_masks_are_not_interpolated(dtype, how):
     with pytest.raises(SpecError, match="would invent values") as error:
         array.transform(like=array, **how)
     assert error.value.key == tuple(how)[:1]
+    assert ("astype" in error.value.hint) == (dtype == "bool")
+
+
+@pytest.mark.parametrize("code", ["SAR", "PRS", "ILP"])
+def test_axes_of_different_units_may_be_exchanged(code):
+    voxels = sample_voxels((3, 4, 5), "uint16")
+    array = from_numpy(voxels, voxel_size=(0.5, 30, 7), offset=(2, 0, 14), units=("um", "nm", "nm"))
+    turned = array.reorient(code)
+    np.testing.assert_array_equal(array.transform(like=turned), turned)
+    np.testing.assert_array_equal(turned.transform(like=array), array)
+
+
+@pytest.mark.parametrize("axes", ["c", "wzyx"])
+def test_arrays_of_too_few_or_too_many_axes_of_space_are_refused(axes):
+    array = from_numpy(np.zeros((2,) * len(axes)), axes=axes)
+    with pytest.raises(SpecError, match="expected one to three"):
+        array.transform(like=array)
+    with pytest.raises(SpecError, match="expected one to three"):
+        array.points_to(array, np.zeros((1, array.dims)))
 
 
 def test_arrays_of_other_axes_are_refused():
-    with pytest.raises(SpecError, match="different spatial axes"):
+    with pytest.raises(SpecError, match="different spatial axes") as error:
         from_numpy(np.zeros((4, 4))).transform(like=from_numpy(np.zeros((4, 4, 4))))
+    assert error.value.key == ("like",)
 
 
 def test_a_field_of_the_wrong_shape_is_refused():

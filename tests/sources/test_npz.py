@@ -143,3 +143,9 @@ def test_a_read_holds_its_region_only(tmp_path, save):
     before = resident()
     assert not array.read_box(Box((500, 6, 7), (1, 64, 64))).any()
     assert resident() - before < 48 * 2**20  # zipfile skips 16 MiB at a time
+
+
+@pytest.mark.parametrize("save", SAVERS)
+def test_a_single_number_is_an_array_without_axes(tmp_path, save):
+    array = opened(write(tmp_path / "a.npz", save, raw=np.array(7, ">u2")))
+    assert (array.axes, array.read().tolist()) == ((), 7)

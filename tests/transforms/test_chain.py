@@ -135,3 +135,11 @@ def test_points_keep_their_layout():
     np.testing.assert_allclose(coarse.points_to(fine, points.T), expected.T)
     np.testing.assert_allclose(coarse.points_to(fine, points[0]), expected[0])
     assert coarse.points_to(fine, np.zeros((0, 2))).shape == (0, 2)
+
+
+def test_vectors_are_in_the_units_of_the_field_s_world():
+    field = from_shape((2, 9, 9), "f8", axes="cyx", units=("um", "nm"))
+    plane = from_shape((9, 9), units="nm")
+    step = Transform(field=from_numpy(np.zeros((2, 9, 9)), axes="cyx").config, axes="yx")
+    (warp,) = make_chain([step], plane, plane, [field]).warps
+    np.testing.assert_array_equal(warp.turn, np.eye(2))

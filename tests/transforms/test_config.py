@@ -2,17 +2,18 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import jsonschema
 import nibabel
 import numpy as np
 import pytest
 
-from dacapo_like import dump, load, verify
+from dacapo_like import TransformArrayConfig, dump, from_numpy, load, verify
 from dacapo_like.config.schema import schema_of
-from dacapo_like.errors import SourceError
+from dacapo_like.errors import ConfigError, SourceError
 from dacapo_like.testing import as_zarr
-from dacapo_like.transforms.config import Transform
+from dacapo_like.transforms.config import Transform, as_transform
 
 DOCUMENT = """\
 arrays:
@@ -146,3 +147,20 @@ def test_a_file_is_read_once(folder):
     first = transform.numbers
     (folder / "files" / "affine.txt").unlink()
     assert transform.numbers is first
+
+
+@pytest.mark.parametrize(
+    "single", ["a.txt", Path("a.txt"), np.eye(3), {"file_name": "a.txt"}, Transform(file_name="a")]
+)
+def test_a_single_transform_is_no_list_of_them(single):
+    array = from_numpy(np.zeros((4, 4)))
+    with pytest.raises(ConfigError, match="transforms are a list"):
+        array.points_to(array, [0, 0], single)
+    with pytest.raises(ConfigError, match="transforms are a list") as error:
+        array.apply(TransformArrayConfig, like=array.config, transforms=single)
+    assert error.value.key == ("transforms",)
+
+
+def test_an_unknown_field_of_a_mapping_is_named():
+    with pytest.raises(ConfigError, match=r"no such field.*'filename'.*did you mean 'file_name'"):
+        as_transform({"filename": "a.txt"})

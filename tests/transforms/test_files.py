@@ -1,3 +1,4 @@
+import h5py
 import numpy as np
 import pytest
 import scipy.io
@@ -95,3 +96,10 @@ def test_a_file_of_matlab_s_that_holds_something_else(tmp_path):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(SourceError, match="No such file"):
         read_affine(str(tmp_path / "a.mat"))
+
+
+def test_a_composite_in_hdf5_is_to_be_taken_apart(tmp_path):
+    with h5py.File(tmp_path / "aComposite.h5", "w") as file:
+        file["TransformGroup/0/TransformType"] = b"CompositeTransform_double_3_3"
+    with pytest.raises(SourceError, match=r"HDF5 are not read.*--disassemble"):
+        read_affine(str(tmp_path / "aComposite.h5"))

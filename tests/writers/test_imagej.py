@@ -109,6 +109,14 @@ def test_sizes_of_which_the_unit_is_not_known_are_said_to_be_lost(tmp_path, unit
     assert (again.voxel_size, again.units) == ((1, 1, 1), (None,) * 3)
 
 
+@pytest.mark.parametrize("offset", [100, 99.3, -512.34, 0.001, 123456.789])
+@pytest.mark.parametrize("size", [9.8, 0.325, 0.7])
+def test_a_copy_does_not_move_by_a_rounding(tmp_path, size, offset):
+    array = example(voxel_size=(40, 4, size), offset=(7, 11.1, offset))
+    path = array.to_tiff(tmp_path / "a.tif", metadata="imagej")
+    assert dacapo_like.open_array({"type": "tiff", "file_name": str(path)}).roi == array.roi
+
+
 def test_what_imagej_has_no_word_for_is_said(tmp_path):
     array = example((4, 20, 24), kind="labels")
     with pytest.warns(DataWarning, match="kind: labels"):

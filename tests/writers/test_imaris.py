@@ -359,10 +359,13 @@ def test_directions_are_kept_with_a_warning(tmp_path, axes):
     assert opened(tmp_path / "a.ims").spec.directions == expected
 
 
-def test_directions_of_a_plane_are_not_kept(tmp_path):
+def test_directions_of_a_plane_are_those_of_a_volume_of_one_plane(tmp_path):
+    spec = spec_of("yx", directions=[[0, -1], [1, 0]])
     with pytest.warns(DataWarning, match="no place for the directions"):
-        write(tmp_path / "a.ims", spec_of("yx", directions=[[0, 1], [1, 0]]))
-    assert opened(tmp_path / "a.ims").spec.directions is None
+        write(tmp_path / "a.ims", spec)
+    again = opened(tmp_path / "a.ims").spec
+    assert again.directions == ((1, 0, 0), (0, 0, -1), (0, 1, 0))
+    np.testing.assert_array_equal(again.voxel_to_world[1:, 1:], spec.voxel_to_world)
 
 
 @pytest.mark.parametrize("length", [10, 100_000])

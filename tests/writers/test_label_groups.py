@@ -15,6 +15,7 @@ from ome_zarr_models.v05 import Labels as Labels05
 
 from dacapo_like import from_numpy, open_array
 from dacapo_like.errors import ConfigError, SourceError, SpecError
+from dacapo_like.writers.ome_zarr import OmeZarrWriter
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)  # of ome-zarr-py about itself
@@ -100,6 +101,38 @@ def test_labels_of_others_stay(tmp_path, version):
     assert said(path / "labels", version)["labels"] == ["theirs", "ours"]
     labels().save(path / "labels" / "ours", version=version, overwrite=True)
     assert said(path / "labels", version)["labels"] == ["theirs", "ours"]
+
+
+@versions
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_an_image_is_not_replaced_with_its_labels(tmp_path, version, overwrite):
+    path = image(tmp_path / "a.zarr", version)
+    labels().save(path / "labels" / "cells", version=version)
+    array = from_numpy(np.ones((8, 9, 10), "uint8"))
+    with pytest.raises(SourceError, match="got labels" if overwrite else "exists already"):
+        array.save(path, overwrite=overwrite)
+    assert [item.name for item in tmp_path.iterdir()] == ["a.zarr"]
+    cells = open_array({"type": "zarr", "file_name": f"{path}/labels/cells"})
+    np.testing.assert_array_equal(cells, CELLS)
+
+
+def test_an_image_is_not_replaced_with_labels_that_came_since(tmp_path):
+    path = image(tmp_path / "a.zarr", "0.5")
+    array = from_numpy(np.ones((8, 9, 10), "uint8"))
+    writer = OmeZarrWriter(path, array.spec, overwrite=True)
+    labels().save(path / "labels" / "cells")
+    with pytest.raises(SourceError, match="got labels"), writer:
+        writer.write(array.spec.box, array.read())
+    assert (path / "labels" / "cells").is_dir()
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_group_of_several_arrays_is_not_replaced_by_one(tmp_path, zarr_format):
+    group = zarr.open_group(tmp_path / "a.zarr", mode="w", zarr_format=zarr_format)
+    group.create_group("volumes")
+    group.create_array("raw", shape=(4, 4), dtype="uint8")
+    with pytest.raises(SourceError, match="got raw, volumes"):
+        labels().save(tmp_path / "a.zarr", overwrite=True)
 
 
 @versions

@@ -134,9 +134,11 @@ def test_missing_types_are_refused_with_the_nearest(tmp_path, dtype, nearest):
         example(dtype=dtype).to_nifti(tmp_path / "a.nii")
 
 
-@pytest.mark.parametrize("axes", ["szyx", "tsyx"])
-def test_other_axes_are_refused(tmp_path, axes):
-    with pytest.raises(SpecError, match="no place for these axes"):
+@pytest.mark.parametrize(
+    ("axes", "hint"), [("szyx", "one file"), ("tsyx", "one file"), ("cxyz", "order z y x")]
+)
+def test_other_axes_are_refused(tmp_path, axes, hint):
+    with pytest.raises(SpecError, match=f"no place for these axes.*{hint}"):
         example((2, 3, 4, 5), axes=axes).to_nifti(tmp_path / "a.nii")
 
 
