@@ -36,7 +36,7 @@ test: $(FOR_WORK)  ## Run all tests, the examples in the docs included
 	@$(MAKE) --no-print-directory --keep-going peers || echo "Tests that compare with programs of others will be skipped" >&2
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-peers: $(FOR_PEERS)  ## Install DaCapo, ZarrNii and CloudVolume beside, for the tests that compare with them
+peers: $(FOR_PEERS)  ## Install DaCapo, ZarrNii, CloudVolume and CAREamics beside, for the tests that compare with them
 
 lint: $(FOR_WORK)  ## Check format, lint and floors
 	$(BIN)/ruff format --check .
