@@ -14,10 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.errors import DacapoLikeError, ReadError, WriteError
-from dacapo_like.geometry import Box
+from dacapo_like.geometry import Box, box_between
 from dacapo_like.spec import ArraySpec
 
 Voxels: TypeAlias = NDArray[Any]
+
+READ_AT_ONCE = 2**26
+"""Bytes that a read may hold besides its result; more only where that is a small part of them, or parts would need no less."""
+
+_WORTH = 4  # times its result is what a read may hold in any case
+_SMALLEST_SAVING = 0.75  # of what a read holds its halves may hold at most
+_SMALLEST_PART = (
+    2**16
+)  # bytes of a result that is not cut for what voxels ask for: they may do so wherever it is cut
 
 
 class Block(NamedTuple):
@@ -137,21 +146,35 @@ def merge_boxes(boxes: Iterable[Box]) -> list[Box]:
     >>> merge_boxes([Box((0,), (4,)), Box((2,), (4,)), Box((90,), (1,))])
     [Box(offset=(0,), shape=(6,)), Box(offset=(90,), shape=(1,))]
     """
-    merged: list[Box] = []
-    for new in boxes:
-        box = new
-        joined = True
-        while joined:
-            joined = False
-            for i, other in enumerate(merged):
-                hull = box.union(other)
-                if hull.size <= box.size + other.size:
-                    box = hull
-                    del merged[i]
-                    joined = True
-                    break
-        merged.append(box)
-    return merged
+    waiting = list(boxes)
+    if len(waiting) < 2:
+        return waiting
+    ndim = len(waiting[0].offset)
+    axis = max(range(ndim), key=lambda i: len({box.offset[i] for box in waiting}))
+    finished: list[Box] = []
+    near: list[Box] = []
+    for box in sorted(waiting, key=lambda box: box.offset[axis]):  # they only join where they touch
+        passed = [other for other in near if other.end[axis] < box.offset[axis]]
+        if passed:
+            finished += passed
+            near = [other for other in near if other.end[axis] >= box.offset[axis]]
+        _join(box, near)
+    return finished + near
+
+
+def _join(box: Box, merged: list[Box]) -> None:
+    """Add a box to a list, joined with those in it as far as that costs nothing."""
+    joined = True
+    while joined:
+        joined = False
+        for i, other in enumerate(merged):
+            hull = box.union(other)
+            if hull.size <= box.size + other.size:
+                box = hull
+                del merged[i]
+                joined = True
+                break
+    merged.append(box)
 
 
 def make_plan(order: Sequence[Node], box: Box) -> list[Step]:
@@ -193,7 +216,7 @@ class _Blocks:
     """Blocks that were read or computed and that somebody still needs."""
 
     def __init__(self, plan: Sequence[Step]) -> None:
-        self._held: dict[int, list[tuple[Box, Voxels]]] = {}
+        self._held: dict[int, dict[Box, Voxels]] = {}
         self._uses: dict[int, int] = {}
         for step in plan:
             for below, need in zip(step.node.inputs, step.needs, strict=False):
@@ -205,13 +228,14 @@ class _Blocks:
             data.setflags(
                 write=False
             )  # shared: an operator that writes into its input must fail, not spoil the others
-        self._held.setdefault(id(step.node), []).append((step.box, data))
+        self._held.setdefault(id(step.node), {})[step.box] = data
 
     def take(self, node: Node, box: Box | None) -> Block:
         if box is None:
             return Block(None, None, node.spec)
         held = self._held[id(node)]
-        outer, data = next(pair for pair in held if pair[0].contains(box))
+        outer = box if box in held else next(other for other in held if other.contains(box))
+        data = held[outer]
         self._uses[id(node)] -= 1
         if not self._uses[id(node)]:
             del self._held[id(node)]
@@ -243,7 +267,23 @@ def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
     root = order[0]
     if box.size == 0:
         return np.empty(box.shape, root.spec.dtype) if out is None else out
-    plan = make_plan(order, box)
+    plan, given = make_plan(order, box), box.size * root.spec.dtype.itemsize
+    cost, most = _bytes(plan), max(READ_AT_ONCE, _WORTH * given)
+    parts = _parts(order, box, cost) if cost > most else None
+    if parts is None:
+        try:
+            return _read_plan(plan, out, most if given > _SMALLEST_PART else None)
+        except _TooMuchError:
+            parts = _halves(box, max(range(len(box.shape)), key=box.shape.__getitem__))
+    target = np.empty(box.shape, root.spec.dtype) if out is None else out
+    for part in parts:
+        read(order, part, target[part.slices_in(box)])
+    return target
+
+
+def _read_plan(plan: Sequence[Step], out: Voxels | None, most: int | None) -> Voxels:
+    """Do what a plan says; operators that look up where to read may ask for so many bytes at a time."""
+    root = plan[0].node
     reads = {
         index: _start(step, out if step.node is root else None)
         for index, step in enumerate(plan)
@@ -254,7 +294,7 @@ def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
         step = plan[index]
         target = out if step.node is root else None
         with _placing_errors(step):
-            data = reads.pop(index)() if index in reads else _compute(step, blocks, target)
+            data = reads.pop(index)() if index in reads else _compute(step, blocks, target, most)
         _check(step, data)
         if step.node is not root:
             blocks.put(step, data)
@@ -263,6 +303,32 @@ def read(order: Sequence[Node], box: Box, out: Voxels | None = None) -> Voxels:
         return out
     reversed_view = any(stride < 0 for stride in data.strides)  # torch, for one, takes none
     return data.copy() if reversed_view or not data.flags.writeable else data
+
+
+def _bytes(plan: Sequence[Step]) -> int:
+    """Give how much the blocks of a plan hold, that of its root left out."""
+    return sum(step.box.size * step.node.spec.dtype.itemsize for step in plan[1:])
+
+
+def _parts(order: Sequence[Node], box: Box, cost: int) -> tuple[Box, Box] | None:
+    """Cut a box where its halves hold much less than the whole; ``None`` where there is no such place.
+
+    A slice through a rotated volume needs nearly all of it, each small part of the slice a small part.
+    """
+    for axis in sorted(range(len(box.shape)), key=lambda i: -box.shape[i]):
+        if box.shape[axis] < 2:
+            break
+        halves = _halves(box, axis)
+        if all(_bytes(make_plan(order, half)) <= _SMALLEST_SAVING * cost for half in halves):
+            return halves
+    return None
+
+
+def _halves(box: Box, axis: int) -> tuple[Box, Box]:
+    middle = box.offset[axis] + box.shape[axis] // 2
+    before, behind = list(box.end), list(box.offset)
+    before[axis] = behind[axis] = middle
+    return box_between(box.offset, before), box_between(behind, box.end)
 
 
 def not_writable(reason: str | None, where: str | None = None) -> WriteError:
@@ -327,7 +393,11 @@ def _start(step: Step, out: Voxels | None) -> Callable[[], Voxels]:
         return step.node.reader.start(step.box, out)
 
 
-def _compute(step: Step, blocks: _Blocks, out: Voxels | None) -> Voxels:
+class _TooMuchError(Exception):
+    """An operator asked for more, once it had seen voxels, than the read may hold."""
+
+
+def _compute(step: Step, blocks: _Blocks, out: Voxels | None, most: int | None) -> Voxels:
     operation = step.node.operation
     assert operation is not None  # noqa: S101  # a node is a source or an operator
     inputs = [
@@ -335,15 +405,17 @@ def _compute(step: Step, blocks: _Blocks, out: Voxels | None) -> Voxels:
     ]
     while (more := operation.needs_more(step.box, *inputs)) is not None:
         inputs = [
-            block if need is None else _read_more(step.node, below, need)
+            block if need is None else _read_more(step.node, below, need, most)
             for block, below, need in zip(inputs, step.node.inputs, more, strict=True)
         ]
     return operation.compute(step.box, *inputs, out=out)
 
 
-def _read_more(node: Node, below: Node, need: Box) -> Block:
+def _read_more(node: Node, below: Node, need: Box, most: int | None) -> Block:
     """Read what an operator asked for only when it had seen voxels: no plan could know of it."""
     _check_need(node, below, need)
+    if most is not None and need.size * below.spec.dtype.itemsize > most:
+        raise _TooMuchError
     data = read(consumers_first(below), need)
     return Block(data, need, below.spec)
 

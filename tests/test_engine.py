@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dacapo_like import engine
 from dacapo_like.engine import consumers_first, make_plan, merge_boxes, read
 from dacapo_like.errors import ReadError, SourceError, SpecError
 from dacapo_like.geometry import Box
@@ -398,6 +399,76 @@ def test_voxels_outside_of_an_input_are_an_error_and_no_wrap_around(halo):
     with pytest.raises(ReadError, match=r"greedy: .* needs voxels outside of its input"):
         run(root, 0, 2)
     assert bottom.reader.boxes == []
+
+
+class Shear(Add):
+    """Gives voxel ``y + x`` for every ``(y, x)``: a row needs nearly all of its input, a small part of it a small part."""
+
+    def needs(self, box, *inputs):
+        (y, x), (h, w) = box
+        return (Box((y + x,), (h + w - 1,)),)
+
+    def compute(self, box, *blocks, out=None):
+        (block,) = blocks
+        index = np.add.outer(np.arange(box.shape[0]), np.arange(box.shape[1]))
+        return block.data[index]
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("given", [False, True])
+def test_a_read_that_needs_far_more_than_it_gives_is_done_in_parts(monkeypatch, late, given):
+    class Late(Shear):
+        def needs(self, box, *inputs):
+            return (None,)
+
+        def needs_more(self, box, *blocks):
+            return Shear.needs(self, box) if blocks[0].data is None else None
+
+    bottom = source(3000)
+    root = Node(
+        from_shape((1000, 2000), np.int64),
+        (bottom,),
+        operation=Late() if late else Shear(),
+    )
+    box = Box((7, 5), (1, 1900))
+    expected = bottom.reader.data[12 : 12 + 1900][np.newaxis]
+    whole = read(consumers_first(root), box)
+    assert len(bottom.reader.boxes) == 1
+    bottom.reader.boxes.clear()
+    monkeypatch.setattr(engine, "READ_AT_ONCE", 100 * 8)
+    monkeypatch.setattr(engine, "_WORTH", 0.5)
+    monkeypatch.setattr(engine, "_SMALLEST_PART", 20 * 8)
+    out = np.empty((1, 3800), np.int64)[:, ::2] if given else None
+    cut = read(consumers_first(root), box, out)
+    assert (out is None) or cut is out
+    for found in (whole, cut):
+        np.testing.assert_array_equal(found, expected)
+    assert len(bottom.reader.boxes) > 15
+    assert max(part.size for part in bottom.reader.boxes) <= 950
+
+
+def test_a_read_that_needs_as_much_in_parts_is_done_at_once(monkeypatch):
+    class Everything(Add):
+        def needs(self, box, *inputs):
+            return (inputs[0].box,)
+
+        def compute(self, box, *blocks, out=None):
+            return blocks[0].data[box.slices] * 1
+
+    bottom = source(3000)
+    root = Node(from_shape((3000,), np.int64), (bottom,), operation=Everything())
+    monkeypatch.setattr(engine, "READ_AT_ONCE", 100)
+    np.testing.assert_array_equal(
+        read(consumers_first(root), Box((5,), (20,))), bottom.reader.data[5:25]
+    )
+    assert bottom.reader.boxes == [Box((0,), (3000,))]
+
+
+def test_very_many_boxes_are_joined_in_no_time():
+    boxes = [Box((3 * i, 0), (2, 4)) for i in range(20_000)]
+    assert merge_boxes(boxes[::2] + boxes[1::2]) == boxes  # each with each would take an hour
+    touching = [Box((2 * i, 0), (2, 4)) for i in range(20_000)]
+    assert merge_boxes(touching[::-1]) == [Box((0, 0), (40_000, 4))]
 
 
 def test_what_a_read_gives_runs_forwards_in_memory():
