@@ -366,6 +366,8 @@ class Array(Bridged):
                 expected=f"{self.dtype} {box.shape}",
                 where=self.describe(),
             )
+        if out is not None and not out.flags.writeable:
+            raise RegionError("`out` cannot be written to", where=self.describe())
         if self.spec.box.contains(box):
             return engine.read(self._nodes(), box, out)
         if pad is None:

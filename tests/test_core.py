@@ -549,3 +549,10 @@ def test_blocks_are_about_as_large_as_asked_for(shape, dtype, target):
 
 def test_stored_chunks_are_the_blocks():
     assert block_shape(from_shape((9, 9), chunk_shape=(2, 9))) == (2, 9)
+
+
+def test_a_result_goes_only_where_it_can_be_written():
+    target = np.zeros((2, 3))
+    target.flags.writeable = False
+    with pytest.raises(RegionError, match="`out` cannot be written to"):
+        dacapo_like.from_numpy(np.ones((2, 3))).read(out=target)

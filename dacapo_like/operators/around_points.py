@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dacapo_like.core import Array
-from dacapo_like.errors import ConfigError, RegionError, did_you_mean
+from dacapo_like.errors import RegionError, check_choice
 from dacapo_like.geometry import Box, box_between
 from dacapo_like.operators._places import Units, containing, indices_at, is_inside, points_of
 from dacapo_like.operators.crop import CropArrayConfig
@@ -140,13 +140,7 @@ def bounded_subregion(
     >>> array.bounded_subregion([[512], [534]], margin=1)[...].tolist()
     [50, 51, 52, 53, 54]
     """
-    if outside not in get_args(Outside):
-        raise ConfigError(
-            "not one of the choices",
-            got=repr(outside),
-            expected=f"one of {', '.join(get_args(Outside))}",
-            hint=did_you_mean(str(outside), get_args(Outside)),
-        )
+    check_choice("outside", outside, get_args(Outside))
     spec = array.spec
     given = points_of(points, array, units)
     if not len(given.rows):

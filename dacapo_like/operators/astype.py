@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from dacapo_like.core import Array, Block, UnaryConfig, about
-from dacapo_like.errors import ConfigError, ReadError, SpecError, did_you_mean
+from dacapo_like.errors import ConfigError, ReadError, SpecError, check_choice
 from dacapo_like.fields import plain
 from dacapo_like.geometry import Box, format_numbers
 from dacapo_like.operators.constant import as_dtype_name
@@ -66,15 +66,7 @@ class AstypeArrayConfig(UnaryConfig):
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.round not in get_args(Rounding):
-            raise ConfigError(
-                "not one of the choices",
-                got=repr(self.round),
-                expected=f"one of {', '.join(get_args(Rounding))}",
-                hint=did_you_mean(str(self.round), get_args(Rounding)),
-                key=("round",),
-                code="DL104",
-            )
+        check_choice("round", self.round, get_args(Rounding))
         if self.nan is not None:
             try:
                 fitting_value(self.nan, np.dtype(self.dtype))

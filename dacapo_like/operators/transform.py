@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from dacapo_like.core import Array, ArrayConfig, Block, UnaryConfig, about, open_tree
-from dacapo_like.errors import ConfigError, KeyPath, Remark, SpecError, did_you_mean
+from dacapo_like.errors import ConfigError, KeyPath, Remark, SpecError, check_choice
 from dacapo_like.fields import plain
 from dacapo_like.geometry import Box, Coordinate, Roi, RoiLike, as_roi, box_between, format_numbers
 from dacapo_like.kernels._blocks import destination
@@ -89,17 +89,8 @@ class TransformArrayConfig(UnaryConfig):
                 got=" and ".join(f"`{name}`" for name in names) or "none",
                 expected="`like`, or `roi` and `voxel_size`",
             )
-        for key, choices in {"method": get_args(Method), "interp_order": get_args(Order)}.items():
-            value = getattr(self, key)
-            if value not in (None, *choices):
-                raise ConfigError(
-                    "not one of the choices",
-                    got=repr(value),
-                    expected=f"one of {', '.join(map(str, choices))}",
-                    hint=did_you_mean(str(value), map(str, choices)),
-                    key=(key,),
-                    code="DL104",
-                )
+        check_choice("method", self.method, (None, *get_args(Method)))
+        check_choice("interp_order", self.interp_order, (None, *get_args(Order)))
         if self.method == "spline" and self.interp_order not in (None, 3):
             raise ConfigError(
                 "a spline is of order 3",

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from dacapo_like.bridges import importing
 from dacapo_like.core import Reader, about
-from dacapo_like.errors import ConfigError, ReadError, SourceError, did_you_mean
+from dacapo_like.errors import ConfigError, ReadError, SourceError, check_choice, did_you_mean
 from dacapo_like.geometry import Box, Coordinate, Exact, exact
 from dacapo_like.registry import register
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, axis_name, lay_out
@@ -72,14 +72,7 @@ class CziArrayConfig(StoredArrayConfig):
     )
 
     def __attrs_post_init__(self) -> None:
-        if self.depth_axis not in (None, *get_args(DepthAxis)):
-            raise ConfigError(
-                "not one of the choices",
-                got=repr(self.depth_axis),
-                expected="one of none, Z, T",
-                key=("depth_axis",),
-                code="DL104",
-            )
+        check_choice("depth_axis", self.depth_axis, (None, *get_args(DepthAxis)))
         _, named = _scene_in(self.file_name)
         if None not in (named, self.scene) and named != self.scene:
             raise ConfigError(

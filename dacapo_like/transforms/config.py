@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from dacapo_like.core import Array, ArrayConfig, about
-from dacapo_like.errors import ConfigError, did_you_mean
+from dacapo_like.errors import ConfigError, check_choice, did_you_mean
 from dacapo_like.geometry import Coordinate
 from dacapo_like.registry import array_type
 from dacapo_like.transforms.files import Convention, FileAffine, read_affine
@@ -131,15 +131,7 @@ class Transform:
                 got=" and ".join(f"`{key}`" for key in given) or "none of them",
                 expected="exactly one of `affine`, `file_name` and `field`",
             )
-        if self.convention not in (None, *get_args(Convention)):
-            raise ConfigError(
-                "not one of the choices",
-                got=repr(self.convention),
-                expected=f"one of {', '.join(get_args(Convention))}",
-                hint=did_you_mean(str(self.convention), get_args(Convention)),
-                key=("convention",),
-                code="DL104",
-            )
+        check_choice("convention", self.convention, (None, *get_args(Convention)))
         if self.convention == "fsl" and (self.is_field or self.axes is not None):
             raise ConfigError(
                 "FSL's convention is one of affines along x y z",
