@@ -59,6 +59,8 @@ bench: $(FOR_WORK)  ## Run the benchmarks
 	$(BIN)/python benchmarks/pooling.py
 	$(BIN)/python benchmarks/interpolation.py
 	$(BIN)/python benchmarks/transforms.py
+	$(BIN)/python benchmarks/patch_reads.py
+	$(BIN)/python benchmarks/patches.py
 
 schema: $(FOR_WORK)  ## Write the JSON Schemas anew
 	$(BIN)/dacapo-like schema --write schemas

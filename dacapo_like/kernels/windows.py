@@ -27,7 +27,7 @@ def window(kind: Weighting, length: int) -> NDArray[np.float64]:
     - ``hann``: :math:`\sin^2(\pi x)`.
     - ``gaussian``: :math:`\exp(-\frac{1}{2} (8 (x - 1/2))^2)`: a standard deviation is an eighth of the patch, as in nnU-Net.
     - ``spline``: with :math:`t = 1 - |2x - 1|`, the triangle, :math:`2t^2` where :math:`t \le 1/2` and
-      :math:`1 - 2(1 - t)^2` elsewhere: the spline of second order, as in BiaPy.
+      :math:`1 - 2(1 - t)^2` elsewhere: the spline of second order.
 
     Where every patch overlaps the next by half, ``hann`` and ``spline`` add up to 1.
 
@@ -53,7 +53,7 @@ def window(kind: Weighting, length: int) -> NDArray[np.float64]:
     F. Isensee et al., nnU-Net, Nature Methods 18 (2021): ``compute_gaussian`` in ``sliding_window_prediction.py``. It is centred on
     voxel ``n // 2`` and cut at four standard deviations.
 
-    G. Chevalier, Smoothly-Blend-Image-Patches, Vooban Inc., 2017: ``_spline_window``, which BiaPy and others took over. For even lengths
+    G. Chevalier, Smoothly-Blend-Image-Patches, Vooban Inc., 2017: ``_spline_window``. For even lengths
     from 4 on it is this window divided by its mean; for odd ones its triangle is a little wider.
 
     Examples

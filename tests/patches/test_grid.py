@@ -56,12 +56,13 @@ def test_laid_out_by_hand(options, boxes, writes):
 
 
 def biapy_count(n, size, overlap):
-    """As BiaPy 3 counts patches along an axis, without its padding."""
-    return int(np.ceil(n / (size * (1 - overlap))))
+    """As BiaPy 3.7 counts patches along an axis, without its padding."""
+    return int(np.ceil(n / int(size * (1 - overlap))))
 
 
 @pytest.mark.parametrize(
-    ("n", "size", "overlap"), [(165, 80, 0.5), (768, 80, 0.25), (100, 10, 0.0), (1000, 256, 0.75)]
+    ("n", "size", "overlap"),
+    [(165, 80, 0.5), (768, 80, 0.25), (100, 10, 0.0), (1000, 256, 0.75), (7, 5, 0.25)],
 )
 def test_biapys_rule(n, size, overlap):
     grid = PatchGrid((n,), (size,), overlap=overlap, count="biapy")
