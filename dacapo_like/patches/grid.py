@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, NamedTuple, get_args, overload
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args, overload
 import attrs
 import numpy as np
 
+from dacapo_like.core import Array
 from dacapo_like.errors import ConfigError, RegionError, check_choice
 from dacapo_like.geometry import (
     Box,
@@ -25,6 +27,7 @@ from dacapo_like.geometry import (
 )
 from dacapo_like.patches._axis import AxisGrid, Count, Edge, Order, Spacing
 from dacapo_like.spec import ArraySpec
+from dacapo_like.tensorstores import CACHE_BYTES
 
 Units = Literal["voxel", "world"]
 Shards = Literal["linear", "slab", "chunks"]
@@ -251,14 +254,62 @@ class PatchGrid(Sequence[Patch]):
         ConfigError
             These are no such sizes, or patches were taken from the grid already.
         """
+        sizes = Sizes(len(self.axes), None).voxels("chunks", chunks, least=1)
+        groups = tuple(axis.groups(n) for axis, n in zip(self.axes, sizes, strict=True))
+        return self._ordered(groups)
+
+    def in_columns(self, array: Array, cache_bytes: int = CACHE_BYTES) -> PatchGrid:
+        """Give the same patches in an order in which the chunks of an array are decoded about once.
+
+        In the order of their numbers patches go through all of a layer before the next one; where several layers of chunks do not
+        fit into the cache, overlapping patches have every chunk decoded anew. In columns along the first axis they fit.
+
+        Parameters
+        ----------
+        array : Array
+            That is read. Its chunks as stored count, where they are known.
+        cache_bytes : int
+            Of decoded chunks that are kept; by default what the process keeps of Zarr, N5 and precomputed arrays.
+
+        Raises
+        ------
+        ConfigError
+            Patches were taken from the grid already.
+
+        Examples
+        --------
+        >>> from dacapo_like import from_numpy
+        >>> grid = PatchGrid((4, 4), (1, 1))
+        >>> columns = grid.in_columns(from_numpy(np.zeros((4, 4), "uint8")), cache_bytes=6)
+        >>> [patch.index for patch in columns]
+        [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]
+        """
+        spec = array.spec
+        stored = spec.chunk_shape or (1,) * spec.ndim
+        lead = spec.ndim - spec.dims
+        spans = list(zip(self.axes, self.context, stored[lead:], strict=True))
+        deep = [axis.size + 2 * context + chunk for axis, context, chunk in spans]
+        voxel = spec.dtype.itemsize * math.prod(spec.leading_shape)
+
+        def held(across: int) -> int:
+            widths = (
+                min((across - 1) * axis.stride + n, axis.length + 2 * context)
+                for (axis, context, _), n in zip(spans[1:], deep[1:], strict=True)
+            )
+            return min(deep[0], self.axes[0].length) * math.prod(widths) * voxel
+
+        most = max(self.counts[1:], default=1)
+        across = max(bisect_right(range(1, most + 1), cache_bytes, key=held), 1)
+        groups = ((0,), *(tuple(range(0, n, across)) for n in self.counts[1:]))
+        return self._ordered(groups[: len(self.counts)])
+
+    def _ordered(self, groups: tuple[tuple[int, ...], ...]) -> PatchGrid:
         if self.positions != range(math.prod(self.counts)):
             raise ConfigError(
                 "only a whole grid can be put into another order",
                 got=f"{len(self)} of {math.prod(self.counts)} patches",
                 hint="order the grid first, then take a slice or a shard of it",
             )
-        sizes = Sizes(len(self.axes), None).voxels("chunks", chunks, least=1)
-        groups = tuple(axis.groups(n) for axis, n in zip(self.axes, sizes, strict=True))
         return self._with(order=Order(self.counts, groups))
 
     def shard(
