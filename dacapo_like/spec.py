@@ -188,17 +188,6 @@ class ArraySpec:
                 got=self.directions,
                 expected=f"a vector of {self.dims} numbers for each of {' '.join(self.spatial_axes)}",
             )
-        if len({unit for unit in self.units if unit}) > 1 and any(
-            sum(abs(part) > _SAME_DIRECTION for part in vector) > 1
-            for vector in self.directions or ()
-        ):
-            raise SpecError(
-                "oblique axes of different units",
-                got=f"units {self.units} along {self.directions}",
-                expected="one unit for all spatial axes",
-                hint="a step along an oblique axis is one along several axes of the world",
-                key=("units",),
-            )
 
     def __getstate__(self) -> dict[str, Any]:
         state = {field.name: getattr(self, field.name) for field in attrs.fields(type(self))}

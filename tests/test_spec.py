@@ -384,15 +384,6 @@ def test_a_cut_of_a_turned_array_keeps_world_positions():
     )
 
 
-def test_oblique_axes_have_one_unit():
-    oblique, exchanged = ((0.6, 0.8), (-0.8, 0.6)), ((0.0, 1.0), (1.0, 0.0))
-    with pytest.raises(SpecError, match="oblique axes of different units") as error:
-        from_shape((2, 2), units=("nm", "um"), directions=oblique)
-    assert error.value.key == ("units",)
-    assert from_shape((2, 2), units=("nm", "um"), directions=exchanged).units == ("nm", "um")
-    assert from_shape((2, 2), units="nm", directions=oblique).directions == oblique
-
-
 def test_directions_are_equal_within_the_precision_of_nifti():
     plain, turned = from_shape((5, 7)), from_shape((5, 7), directions=TURN)
     named = from_shape((5, 7), directions=((1, 0), (0, 1)))

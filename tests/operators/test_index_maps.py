@@ -115,7 +115,7 @@ def test_units_are_those_of_the_world_that_axes_point_along():
 
 
 def test_points_along_oblique_axes_of_different_units_are_not_converted():
-    array = plane(units=("nm", None), directions=((0.6, 0.8), (-0.8, 0.6)))
+    array = plane(units=("nm", "um"), directions=((0.6, 0.8), (-0.8, 0.6)))
     with pytest.raises(SpecError, match="oblique axes of different units"):
         array.index_to_world((1, 1), units="nm")
 
