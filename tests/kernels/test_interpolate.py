@@ -16,6 +16,8 @@ from scipy import ndimage
 from dacapo_like.kernels._interpolate_reference import reference
 from dacapo_like.kernels.interpolate import interpolate, support
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 HALF = Fraction(1, 2)
 RATIOS = [
     *(Fraction(1), HALF, Fraction(1, 3), Fraction(1, 4), Fraction(2), Fraction(3), Fraction(5, 2)),

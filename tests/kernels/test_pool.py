@@ -17,6 +17,8 @@ from hypothesis.extra import numpy as hnp
 from dacapo_like.kernels import _pool_numpy as reference
 from dacapo_like.kernels.pool import Method, pool
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 METHODS = get_args(Method)
 INTEGERS = ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", ">i2", ">u8"]
 FLOATS = ["f2", "f4", "f8", ">f4"]

@@ -12,6 +12,8 @@ from dacapo_like.kernels._pool_cells import largest_weight, rational_cells
 from dacapo_like.kernels._pool_parts import pool_parts
 from dacapo_like.kernels.pool import Method, cell_support, pool, pool_cells
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 METHODS = get_args(Method)
 RATIOS = st.builds(Fraction, st.integers(1, 12), st.integers(1, 5))
 SHIFTS = st.builds(Fraction, st.integers(-12, 12), st.integers(1, 6))
