@@ -6,12 +6,11 @@ What BiaPy gives stands here as literals: the answers of its own functions, of v
 from __future__ import annotations
 
 import itertools
-import re
-from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from page_rows import Rows
 
 from dacapo_like import Roi, create_array, from_numpy
 from dacapo_like.cremi import read_synaptic_sites
@@ -23,41 +22,17 @@ from dacapo_like.patches.grid import PatchGrid
 from dacapo_like.patches.sampler import Balanced, PatchSampler, Rejection, Weighted
 from dacapo_like.patches.stitch import Stitcher
 
-PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "come-from-biapy.md"
-CHECKS = {}
+PAGE = Rows("how-to", "come-from-biapy.md")
+row = PAGE.row
 
 
-def rows():
-    """Give the first cell of every row of the page."""
-    for section in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
-        title, _, table = section.partition("\n")
-        for line in table.strip().splitlines()[2:]:
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            assert len(cells) == 4, f"{title}: {line}"
-            assert all(cells[:3]), f"{title}: {line}"
-            yield cells[0].strip("`")
-
-
-def row(name):
-    """Make a function the check of a row."""
-
-    def add(check):
-        assert name not in CHECKS
-        CHECKS[name] = check
-        return check
-
-    return add
-
-
-@pytest.mark.parametrize("name", sorted(set(rows())))
+@pytest.mark.parametrize("name", sorted(PAGE.names))
 def test_row(name, tmp_path):
-    CHECKS[name](tmp_path)
+    PAGE.checks[name](tmp_path)
 
 
 def test_every_row_has_a_check_and_every_check_a_row():
-    found = list(rows())
-    assert len(found) == len(set(found))
-    assert set(found) == set(CHECKS)
+    PAGE.compare()
 
 
 def starts(n, size, overlap, padding=0, count="biapy"):

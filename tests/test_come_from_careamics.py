@@ -5,11 +5,9 @@ What CAREamics gives stands here as literals: the answers of its own classes, of
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
+from page_rows import Rows
 
 import dacapo_like
 from dacapo_like import Roi, create_array, from_numpy
@@ -24,41 +22,17 @@ from dacapo_like.patches.sampler import Centers, PatchSampler, Rejection, Strati
 from dacapo_like.patches.stitch import Stitcher
 from dacapo_like.patches.together import Together
 
-PAGE = Path(__file__).parent.parent / "docs" / "how-to" / "come-from-careamics.md"
-CHECKS = {}
+PAGE = Rows("how-to", "come-from-careamics.md")
+row = PAGE.row
 
 
-def rows():
-    """Give the first cell of every row of the page."""
-    for section in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
-        title, _, table = section.partition("\n")
-        for line in table.strip().splitlines()[2:]:
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            assert len(cells) == 4, f"{title}: {line}"
-            assert all(cells[:3]), f"{title}: {line}"
-            yield cells[0].strip("`")
-
-
-def row(name):
-    """Make a function the check of a row."""
-
-    def add(check):
-        assert name not in CHECKS
-        CHECKS[name] = check
-        return check
-
-    return add
-
-
-@pytest.mark.parametrize("name", sorted(set(rows())))
+@pytest.mark.parametrize("name", sorted(PAGE.names))
 def test_row(name, tmp_path):
-    CHECKS[name](tmp_path)
+    PAGE.checks[name](tmp_path)
 
 
 def test_every_row_has_a_check_and_every_check_a_row():
-    found = list(rows())
-    assert len(found) == len(set(found))
-    assert set(found) == set(CHECKS)
+    PAGE.compare()
 
 
 def noise(shape, dtype="uint8"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +9,14 @@ import pytest
 import tifffile
 import yaml
 import zarr
+from page_rows import DOCS, rows_of
 
 import dacapo_like
 from dacapo_like import Roi
 from dacapo_like.config.verify import verify
 from dacapo_like.errors import DacapoLikeError, InvalidDocumentError, WriteError
 
-PAGE = Path(__file__).parent.parent / "docs" / "reference" / "dacapo.md"
+PAGE = DOCS / "reference" / "dacapo.md"
 ALL, WHOLE = "Every type", "(array)"
 FIELDS = {
     "ZarrArrayConfig": ["file_name", "dataset", "snap_to_grid", "_axes", "mode"],
@@ -43,13 +43,7 @@ CHECKS = {}
 
 def rows():
     """Give type and field of every row of the page."""
-    for section in re.split(r"^## ", PAGE.read_text(), flags=re.MULTILINE)[1:]:
-        title, _, table = section.partition("\n")
-        for line in table.strip().splitlines()[2:]:
-            cells = [cell.strip() for cell in line.strip("|").split("|")]
-            assert len(cells) == 4, f"{title}: {line}"
-            assert all(cells[:3]), f"{title}: {line}"
-            yield title, cells[0].strip("`")
+    return rows_of(PAGE)
 
 
 def row(config, *fields):
