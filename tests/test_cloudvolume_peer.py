@@ -11,6 +11,8 @@ from dacapo_like import PrecomputedArrayConfig
 from dacapo_like.errors import SourceError
 from dacapo_like.geometry import Coordinate
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 IMAGES = ["raw_uint8", "raw_uint16", "raw_float32", "png_uint8", "jpeg_uint8"]
 SEGMENTATIONS = [
     f"{numbers}_{kept}"

@@ -20,6 +20,8 @@ from dacapo_like import from_numpy, open_array
 from dacapo_like.errors import DacapoLikeError, ReadError, SourceError
 from dacapo_like.testing import sample_voxels
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 TYPES = {
     ".nii": "nifti",
     ".nii.gz": "nifti",

@@ -10,6 +10,8 @@ from dacapo_like import from_numpy
 from dacapo_like.sources.nifti import NiftiArrayConfig
 from dacapo_like.transforms.config import Transform
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 METHODS = {
     "nearest": (sitk.sitkNearestNeighbor, {"interp_order": 0}),
     "linear": (sitk.sitkLinear, {"interp_order": 1}),

@@ -20,6 +20,8 @@ from dacapo_like.errors import ConfigError, RegionError, SourceError, WriteError
 from dacapo_like.patches.blockwise import run_blockwise
 from dacapo_like.patches.grid import PatchGrid
 
+pytestmark = pytest.mark.slow  # the module takes over ten seconds
+
 SOURCE = np.random.default_rng(0).integers(0, 99, (12, 10)).astype("f8")
 
 
