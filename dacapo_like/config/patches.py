@@ -138,6 +138,16 @@ class PatchesConfig:
         """Whether patches are drawn at random."""
         return self.sampler is not None or self.samples is not None
 
+    @property
+    def _reading(self) -> dict[str, Any]:
+        """How patches are read, as `Together` and `PatchSampler` take it."""
+        return {
+            "of": self.of,
+            "context": 0 if self.context is None else self.context,
+            "units": self.units,
+            "pad": dict(self.pad) if isinstance(self.pad, Named) else self.pad,
+        }
+
     def together(self, arrays: Mapping[str, Array]) -> Together:
         """Give the arrays of a dataset as what patches are taken of.
 
@@ -151,15 +161,7 @@ class PatchesConfig:
         SpecError, ConfigError
             They do not fit together, or the patch does not fit them.
         """
-        pad: Any = dict(self.pad) if isinstance(self.pad, Named) else self.pad
-        return Together(
-            arrays,
-            self.shape,
-            of=self.of,
-            context=0 if self.context is None else self.context,
-            units=self.units,
-            pad=pad,
-        )
+        return Together(arrays, self.shape, **self._reading)
 
     def grid(self, source: Together) -> PatchGrid:
         """Give the patches that cover a dataset.
@@ -202,7 +204,6 @@ class PatchesConfig:
             "balanced": lambda: Balanced(by),
             "stratified": Stratified,
         }
-        pad: Any = dict(self.pad) if isinstance(self.pad, Named) else self.pad
         return PatchSampler(
             datasets,
             self.shape,
@@ -210,8 +211,5 @@ class PatchesConfig:
             self.seed,
             samples=self.samples,
             weights=weights,
-            of=self.of,
-            context=0 if self.context is None else self.context,
-            units=self.units,
-            pad=pad,
+            **self._reading,
         )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from dacapo_like.errors import DacapoLikeError, SourceError, did_you_mean
 from dacapo_like.geometry import Box
-from dacapo_like.sources._h5_gzip import fill_inflated, is_inflated_here
+from dacapo_like.sources._h5_gzip import fill_inflated
 
 T = TypeVar("T")
 
@@ -255,7 +255,7 @@ def fill(target: NDArray[Any], dataset: Any, box: Box) -> None:
     """Read a box of the stored array, straight into the target where its memory is in stored order."""
     import h5py  # heavy
 
-    if is_inflated_here(dataset) and fill_inflated(target, dataset, box):
+    if fill_inflated(target, dataset, box):
         return
     data = target if target.flags.c_contiguous else np.empty(box.shape, target.dtype)
     space = dataset.id.get_space()

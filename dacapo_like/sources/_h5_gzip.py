@@ -20,13 +20,6 @@ from dacapo_like.sources._chunk_files import cells_touched
 _SLACK = 1 << 16  # what other filters and a checksum may add to the bytes of a chunk
 
 
-def is_inflated_here(dataset: Any) -> bool:
-    """Whether a dataset is chunked and compressed with gzip."""
-    import h5py  # heavy
-
-    return dataset.chunks is not None and h5py.h5z.FILTER_DEFLATE in _filters(dataset)
-
-
 def fill_inflated(target: NDArray[Any], dataset: Any, box: Box) -> bool:
     """Read a box of the stored array, chunk by chunk.
 
@@ -35,21 +28,26 @@ def fill_inflated(target: NDArray[Any], dataset: Any, box: Box) -> bool:
     target : ndarray
         Of the box's shape, in stored order.
     dataset : h5py.Dataset
-        For which `is_inflated_here` holds.
+        Of any storage.
     box : Box
         Inside the dataset.
 
     Returns
     -------
     bool
-        Whether it was done; else the chunks unpack to what they may, but to voxels that only HDF5 understands.
+        Whether it was done. Else the dataset is not compressed with gzip; or its chunks unpack to what they may, but to voxels that
+        only HDF5 understands.
 
     Raises
     ------
     ReadError
         A chunk does not unpack to its voxels.
     """
-    filters = _filters(dataset)
+    import h5py  # heavy
+
+    filters = () if dataset.chunks is None else _filters(dataset)
+    if h5py.h5z.FILTER_DEFLATE not in filters:
+        return False
     plain = _is_plain(dataset, filters)
     for index in cells_touched(box, dataset.chunks):
         chunk = Box(tuple(map(operator.mul, index, dataset.chunks)), dataset.chunks)
