@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
-import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like import engine
-from dacapo_like.bridges import Bridged, block_shape
+from dacapo_like.access import Accessed
+from dacapo_like.bridges import block_shape
 from dacapo_like.errors import (
     DacapoLikeError,
     KeyPath,
-    RegionError,
     Remark,
     WriteError,
 )
 from dacapo_like.fields import Named, Tree, about, as_named, document_key
-from dacapo_like.geometry import Box, Roi, RoiLike, Snap, is_roi
-from dacapo_like.indexing import broadcast, index_box, written_box
-from dacapo_like.padding import Pad, fitting_values, read_padded
+from dacapo_like.geometry import Box, Roi
 from dacapo_like.spec import ArraySpec
 
 Block = engine.Block
@@ -175,9 +171,19 @@ class OperatorConfig(ArrayConfig):
     read_only : str or None
         Why nothing can be written through the operator; ``None`` where a box of it is, voxel for voxel, the box of its one source
         that `needs` gives.
+    rigid : bool
+        Whether what `needs` gives for a box that is shifted in space, inside the array, is what it gives for the box, shifted as
+        far; all inputs have the spatial axes of the output. Such reads are planned once for all boxes of one shape.
+    widens : bool
+        Whether `compute` fills an `out` of any dtype to which its own casts safely.
+    gathers : bool
+        Whether `places` gives parts of the output in which inputs are made.
     """
 
     read_only: ClassVar[str | None] = "its voxels are computed from those of its sources"
+    rigid: ClassVar[bool] = False
+    widens: ClassVar[bool] = False
+    gathers: ClassVar[bool] = False
 
     @abstractmethod
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
@@ -211,6 +217,32 @@ class OperatorConfig(ArrayConfig):
             Of shape ``box.shape`` and the declared dtype: `out` filled, a new array, or a view of a block.
         """
 
+    def view_offset(self, *inputs: ArraySpec) -> tuple[int, ...] | None:  # noqa: ARG002  # for subclasses
+        """Give where the output begins in its one input, where it is a box of that and `compute` passes it on; ``None``: it is more.
+
+        Such an operator takes no part in reads.
+        """
+        return None
+
+    def folded(self, below: engine.Operation) -> engine.Operation | None:  # noqa: ARG002  # for subclasses
+        """Give one operator on the source of `below` that does what this one does on top of it; ``None``: there is none.
+
+        Both make a voxel of the one at its place.
+        """
+        return None
+
+    def places(
+        self,
+        box: Box,  # noqa: ARG002  # for subclasses
+        out: NDArray[Any],  # noqa: ARG002
+        *inputs: ArraySpec,
+    ) -> tuple[NDArray[Any] | None, ...]:
+        """Give, for each input, the part of a block of the output that holds just what the input gives; ``None``: there is none.
+
+        The input may then be made there, and `compute` finds it in place, see `Block`.
+        """
+        return (None,) * len(inputs)
+
     def opened(self, *inputs: Array) -> Array:
         """Derive the spec."""
         return Array(self, self.derive(*(item.spec for item in inputs)), inputs=inputs)
@@ -225,7 +257,7 @@ class UnaryConfig(OperatorConfig):
     )
 
 
-class Array(Bridged):
+class Array(Accessed):
     """An opened tree, addressed by region in world units; voxels are read when asked for.
 
     Made by ``config.array()``, `open_array` or `from_numpy`. It pickles as its config: a worker opens it again.
@@ -249,7 +281,7 @@ class Array(Bridged):
     array([[4, 5]])
     """
 
-    __slots__ = ("_order", "config", "inputs", "reader", "spec")
+    __slots__ = ("_opened_readout", "config", "inputs", "reader", "spec")
 
     def __init__(
         self,
@@ -263,7 +295,7 @@ class Array(Bridged):
         self.spec = spec
         self.inputs = inputs
         self.reader = reader
-        self._order: tuple[engine.Node, ...] | None = None
+        self._opened_readout: engine.Readout | None = None
 
     if TYPE_CHECKING:  # operators add their methods when they are registered
 
@@ -286,171 +318,11 @@ class Array(Bridged):
         """Say how messages call this array."""
         return self.config.describe()
 
-    # Reading
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        """Read a region (`Roi`, in world units) or a numpy-like index (integers, slices, an ellipsis).
-
-        Unlike numpy, a slice that leaves the array is an error.
-        """
-        if is_roi(key):
-            return self.read(key)
-        with self._placing_errors():
-            box, steps = index_box(key, self.shape)
-            return np.asarray(self.read_box(box)[steps])
-
-    def read(
-        self,
-        roi: RoiLike | None = None,
-        *,
-        snap: Snap | None = None,
-        pad: Pad | None = None,
-        out: NDArray[Any] | None = None,
-    ) -> NDArray[Any]:
-        """Read a region.
-
-        Parameters
-        ----------
-        roi : Roi, optional
-            In world units, one number per spatial axis; by default the whole array. The other axes are whole.
-        snap : {"grow", "shrink", "nearest"}, optional
-            How to align a region that is not on the voxel grid; by default that is an error.
-        pad : "edge", "reflect" or {"constant": value}, optional
-            What stands outside of the array; by default leaving it is an error.
-        out : ndarray, optional
-            Where to put the voxels.
-
-        Returns
-        -------
-        ndarray
-            Over all axes, in array order; it belongs to the caller.
-
-        Raises
-        ------
-        RegionError
-            The region has the wrong rank, is not on the grid, or leaves the array.
-        ReadError
-            A source cannot give its voxels.
-        """
-        with self._placing_errors():
-            box = self.spec.box if roi is None else self.spec.roi_to_box(roi, snap=snap)
-            return self.read_box(box, pad=pad, out=out)
-
-    @contextmanager
-    def _placing_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except RegionError as error:
-            error.where = error.where or self.describe()
-            raise
-
-    def read_box(
-        self, box: Box, *, pad: Pad | None = None, out: NDArray[Any] | None = None
-    ) -> NDArray[Any]:
-        """Read a box of voxels over all axes; otherwise as `read`."""
-        if (
-            len(box.offset) != self.ndim
-            or len(box.shape) != self.ndim
-            or min(box.shape, default=0) < 0
-        ):
-            raise RegionError(
-                "not a box of this array",
-                got=box,
-                expected=f"one offset and one size per axis {' '.join(self.axes)}",
-                where=self.describe(),
-            )
-        if out is not None and (out.shape != box.shape or out.dtype != self.dtype):
-            raise RegionError(
-                "`out` does not fit the region",
-                got=f"{out.dtype} {out.shape}",
-                expected=f"{self.dtype} {box.shape}",
-                where=self.describe(),
-            )
-        if out is not None and not out.flags.writeable:
-            raise RegionError("`out` cannot be written to", where=self.describe())
-        if self.spec.box.contains(box):
-            return engine.read(self._nodes(), box, out)
-        if pad is None:
-            raise RegionError(
-                "region leaves the array",
-                got=self.spec.box_to_roi(box),
-                expected=f"inside {self.spec.roi}",
-                where=self.describe(),
-                hint='pass pad="edge", pad="reflect" or pad={"constant": 0} to say what stands outside',
-            )
-        data = read_padded(
-            lambda inner: engine.read(self._nodes(), inner), box, self.spec.box, self.dtype, pad
-        )
-        if out is None:
-            return data
-        out[...] = data
-        return out
-
-    def _nodes(self) -> tuple[engine.Node, ...]:
-        if self._order is None:
-            self._order = engine.consumers_first(self)
-        return self._order
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> NDArray[Any]:
-        """Read the whole array, as numpy asks for it."""
-        if copy is False:
-            raise ValueError("an Array holds no voxels: numpy cannot have them without a copy")
-        data = self.read()
-        return data if dtype is None else data.astype(dtype, copy=False)
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    # Writing
-
     @property
-    def writable(self) -> bool:
-        """Whether regions can be assigned to."""
-        try:
-            engine.written_node(self)
-        except WriteError:
-            return False
-        return True
-
-    def __setitem__(self, key: Any, values: Any) -> None:
-        """Replace the voxels of a region (`Roi`, in world units) or of a numpy-like index without strides.
-
-        They are on disk when this returns.
-
-        Parameters
-        ----------
-        key : Roi or index
-            As in reading; it lies on the grid and inside the array.
-        values : array_like
-            Broadcast to the region. Each is kept as it is, or the assignment refused; floats are rounded to the array's own.
-
-        Raises
-        ------
-        WriteError
-            The array is not writable, or the disk refuses.
-        RegionError
-            The region has the wrong rank, is not on the grid, or leaves the array; or the values do not fit it.
-        ConfigError
-            The dtype cannot hold a value.
-        """
-        with self._placing_errors():
-            if is_roi(key):
-                box, shape = self.spec.roi_to_box(key), None
-            else:
-                box, shape = written_box(key, self.shape)
-            self.write_box(box, broadcast(values, box.shape if shape is None else shape))
-
-    def write_box(self, box: Box, data: NDArray[Any]) -> None:
-        """Replace the voxels of a box over all axes; otherwise as assigning to a region."""
-        engine.written_node(self)  # what cannot be mended by other values is said first
-        if not self.spec.box.contains(box):
-            raise RegionError(
-                "region leaves the array",
-                got=self.spec.box_to_roi(box),
-                expected=f"inside {self.spec.roi}",
-                where=self.describe(),
-            )
-        engine.write(self, box, fitting_values(data, self.dtype).reshape(box.shape))
+    def _readout(self) -> engine.Readout:
+        if self._opened_readout is None:
+            self._opened_readout = engine.Readout(self)
+        return self._opened_readout
 
     def add_metadata(self, metadata: Mapping[str, Any]) -> None:
         """Store further attributes beside the voxels of a writable source; `attrs` shows them from now on.
@@ -524,7 +396,7 @@ def open_tree(config: ArrayConfig, known: Mapping[ArrayConfig, Array] | None = N
 
 def tree_nodes(array: Array) -> tuple[Array, ...]:
     """Give every array of a tree once, consumers first."""
-    return tuple(node for node in engine.consumers_first(array) if isinstance(node, Array))
+    return engine.consumers_first(array)
 
 
 def open_node(config: ArrayConfig, inputs: Sequence[Array]) -> Array:

@@ -509,7 +509,7 @@ class Box(NamedTuple):
     @property
     def slices(self) -> tuple[slice, ...]:
         """Index of the box in its array."""
-        return tuple(slice(o, o + s) for o, s in zip(self.offset, self.shape, strict=True))
+        return tuple(map(slice, self.offset, map(operator.add, self.offset, self.shape)))
 
     @property
     def size(self) -> int:
@@ -529,10 +529,10 @@ class Box(NamedTuple):
 
     def contains(self, other: Box) -> bool:
         """Whether the other box lies inside."""
-        return all(
-            a <= b and b + t <= a + s
-            for a, s, b, t in zip(self.offset, self.shape, other.offset, other.shape, strict=True)
-        )
+        for a, s, b, t in zip(self.offset, self.shape, other.offset, other.shape, strict=True):
+            if b < a or a + s < b + t:
+                return False
+        return True
 
     def intersect(self, other: Box) -> Box:
         """Give the common box; empty along an axis where there is none."""

@@ -13,18 +13,18 @@ from dacapo_like.errors import ConfigError, RegionError
 from dacapo_like.geometry import Box, box_between
 
 Pad: TypeAlias = "str | Mapping[str, Any]"
-ReadBox: TypeAlias = "Callable[[Box], NDArray[Any]]"
+Finish: TypeAlias = "Callable[[], NDArray[Any]]"
 
 
-def read_padded(
-    read: ReadBox, box: Box, bounds: Box, dtype: np.dtype[Any], pad: Pad
-) -> NDArray[Any]:
-    """Read a box that may leave the array.
+def start_padded(
+    start: Callable[[Box], Finish], box: Box, bounds: Box, dtype: np.dtype[Any], pad: Pad
+) -> Finish:
+    """Begin to read a box that may leave the array.
 
     Parameters
     ----------
-    read : callable
-        Reads a box that lies inside `bounds`.
+    start : callable
+        Begins to read a box that lies inside `bounds`; what it returns finishes that.
     box, bounds : Box
         What is asked for, and all there is.
     dtype : numpy.dtype
@@ -34,8 +34,8 @@ def read_padded(
 
     Returns
     -------
-    ndarray
-        Of shape ``box.shape``.
+    callable
+        Finishes the read; gives an ndarray of shape ``box.shape``.
 
     Raises
     ------
@@ -45,7 +45,10 @@ def read_padded(
         The array is empty, and has no edge to repeat.
     """
     inner = inner_box(box, bounds, pad)
-    return surrounded(None if inner is None else read(inner), box, bounds, dtype, pad)
+    if inner is None:
+        return lambda: surrounded(None, box, bounds, dtype, pad)
+    finish = start(inner)
+    return lambda: surrounded(finish(), box, bounds, dtype, pad)
 
 
 def inner_box(box: Box, bounds: Box, pad: Pad) -> Box | None:
@@ -104,7 +107,7 @@ def surrounded(
     data : ndarray or None
         The voxels of the inner box; ``None`` where there is none.
     box, bounds, dtype, pad
-        As `read_padded` takes them.
+        As `start_padded` takes them.
     out : ndarray, optional
         Of shape ``box.shape``; filled, unless `data` needs no change.
 

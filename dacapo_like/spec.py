@@ -305,15 +305,17 @@ class ArraySpec:
                 got=f"{region.dims} numbers in {region}",
                 expected=f"{self.dims}, one per spatial axis {' '.join(self.spatial_axes)}",
             )
-        if any(size < 0 for size in region.shape):
+        offset, shape = region.offset, region.shape
+        if min(shape, default=0) < 0:
             raise RegionError(
                 "region of negative size", got=region, expected="a shape of 0 or more"
             )
-        relative = region - self.offset
+        distance: Sequence[Exact] = tuple(map(operator.sub, offset, self.offset))
         if snap is not None:
-            relative = relative.snap_to_grid(self.voxel_size, mode=snap)
-        start, misfit = _whole(relative.offset, self.voxel_size)
-        count, excess = _whole(relative.shape, self.voxel_size)
+            relative = Roi(distance, shape).snap_to_grid(self.voxel_size, mode=snap)
+            distance, shape = relative.offset, relative.shape
+        start, misfit = _whole(distance, self.voxel_size)
+        count, excess = _whole(shape, self.voxel_size)
         if misfit or excess:
             raise RegionError(
                 "region is not on the voxel grid",
@@ -321,7 +323,8 @@ class ArraySpec:
                 expected=f"multiples of {format_numbers(self.voxel_size)} from {format_numbers(self.offset)}",
                 hint=self._nearest_regions(region),
             )
-        count = tuple(max(n, 0) for n in count)  # a region shrunk to less than a voxel is empty
+        if snap is not None:
+            count = tuple(max(n, 0) for n in count)  # shrunk to less than a voxel it is empty
         return Box((0,) * (self.ndim - self.dims) + start, self.leading_shape + count)
 
     def _nearest_regions(self, region: Roi) -> str:
@@ -373,7 +376,7 @@ class ArraySpec:
 def _whole(values: Sequence[Exact], sizes: Sequence[Exact]) -> tuple[tuple[int, ...], bool]:
     """Divide into whole voxels; also say whether anything was left over."""
     parts = [divmod(value, size) for value, size in zip(values, sizes, strict=True)]
-    return tuple(int(count) for count, _ in parts), any(rest for _, rest in parts)
+    return tuple([int(count) for count, _ in parts]), any(rest for _, rest in parts)
 
 
 _AXES = ("t", "c", "z", "y", "x")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeAlias
 
 import attrs
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.bridges import importing
+from dacapo_like.engine import ahead
 from dacapo_like.errors import ConfigError
 from dacapo_like.patches.batches import (
     GridSource,
@@ -100,11 +101,18 @@ class PatchDataset(Dataset):  # type: ignore[misc]  # torch's own hints are left
 
     def __getitem__(self, index: int) -> Tensors:
         """Read an item."""
-        n = len(self)
-        if not -n <= index < n:
-            raise IndexError(f"item {index} of {n}")
-        item = self._items.at(int(self._epoch), index % n)
-        return {name: to_tensor(np.asarray(value)) for name, value in item.items()}
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Tensors]:
+        """Read the items of a batch, which a ``DataLoader`` asks for together: while one is finished, the next are being read."""
+        n, epoch = len(self), int(self._epoch)
+        for index in indices:
+            if not -n <= index < n:
+                raise IndexError(f"item {index} of {n}")
+        items = ahead(self._items.start(epoch, index % n) for index in indices)
+        return [
+            {name: to_tensor(np.asarray(value)) for name, value in item.items()} for item in items
+        ]
 
     def set_epoch(self, epoch: int) -> None:
         """Draw other patches from the next epoch on; workers that are kept (``persistent_workers``) hear of it, too."""
@@ -177,8 +185,13 @@ class PatchBatches(IterableDataset):  # type: ignore[misc]  # torch's own hints 
         worker = get_worker_info()
         first, step = (0, 1) if worker is None else (worker.id, worker.num_workers)
         epoch = int(self._epoch)
-        for numbers in itertools.islice(self._batches(), first, None, step):
-            batch = stacked(self._items.at(epoch, number) for number in numbers)
+
+        def mine() -> Iterator[range]:
+            return itertools.islice(self._batches(), first, None, step)
+
+        items = ahead(self._items.start(epoch, n) for numbers in mine() for n in numbers)
+        for numbers in mine():
+            batch = stacked(itertools.islice(items, len(numbers)))
             yield {name: to_tensor(values) for name, values in batch.items()}
 
     def set_epoch(self, epoch: int) -> None:
@@ -248,13 +261,15 @@ class _SamplerItems:
     def __len__(self) -> int:
         return len(self.sampler)
 
-    def at(self, epoch: int, index: int) -> Item:
-        sample = self.sampler.at(epoch, index)
-        return {
-            **sample.arrays,
-            "index": np.int64(index),
-            "source": np.int64(sample.source),
-        }
+    def start(self, epoch: int, index: int) -> Callable[[], Item]:
+        finish = self.sampler.start(epoch, index)
+
+        def item() -> Item:
+            sample = finish()
+            source = np.int64(sample.source)
+            return {**sample.arrays, "index": np.int64(index), "source": source}
+
+        return item
 
 
 @attrs.frozen(eq=False)
@@ -265,8 +280,8 @@ class _GridItems:
     def __len__(self) -> int:
         return len(self.source)
 
-    def at(self, epoch: int, index: int) -> Item:  # noqa: ARG002  # a grid is the same in all of them
-        return self.source.at(index)
+    def start(self, epoch: int, index: int) -> Callable[[], Item]:  # noqa: ARG002  # a grid is the same in all of them
+        return self.source.start(index)
 
 
 def _items(patches: Patches, arrays: Patched | None, pad: PatchPad) -> _SamplerItems | _GridItems:

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dacapo_like import engine
-from dacapo_like.engine import consumers_first, make_plan, merge_boxes, read
+from dacapo_like.engine import Readout, ahead, consumers_first, merge_boxes
+from dacapo_like.engine import reading as engine
 from dacapo_like.errors import ReadError, SourceError, SpecError
 from dacapo_like.geometry import Box
 from dacapo_like.spec import ArraySpec, from_shape
@@ -40,8 +40,21 @@ class Source:
 class Add:
     """Adds its inputs' blocks, each read `halo` voxels to the right, and 1."""
 
+    rigid = True
+    widens = False
+    gathers = False
+
     def __init__(self, *halos):
         self.halos = halos
+
+    def view_offset(self, *inputs):
+        return None
+
+    def folded(self, below):
+        return None
+
+    def places(self, box, out, *inputs):
+        return (None,) * len(inputs)
 
     def needs(self, box, *inputs):
         return tuple(None if halo is None else box.shifted((halo,)) for halo in self.halos)
@@ -118,7 +131,7 @@ def whole(node, done=None):
 
 def run(node, start=0, stop=None, out=None):
     stop = node.spec.shape[0] if stop is None else stop
-    return read(consumers_first(node), Box((start,), (stop - start,)), out)
+    return Readout(node).read(Box((start,), (stop - start,)), out)
 
 
 @st.composite
@@ -210,12 +223,17 @@ def test_a_plan_holds_every_box_that_is_needed(root, data):
     n = root.spec.shape[0]
     start = data.draw(st.integers(0, n - 1))
     box = Box((start,), (data.draw(st.integers(1, n - start)),))
-    plan = make_plan(consumers_first(root), box)
-    assert plan[0][:2] == (root, box)
-    for i, step in enumerate(plan):
-        for below, need in zip(step.node.inputs, step.needs, strict=False):
-            later = [s.box for s in plan[i + 1 :] if s.node is below]
-            assert need is None or any(part.contains(need) for part in later)
+    steps = Readout(root).plan(box).steps
+    assert (steps[0].stage.node, steps[0].box) == (root, box)
+    for i, step in enumerate(steps):
+        for below, need, found in zip(step.stage.inputs, step.needs, step.found, strict=True):
+            assert (need is None) == (found is None)
+            if found is not None:
+                at, part = found
+                assert at > i
+                assert steps[at].stage is below
+                assert steps[at].box.contains(need)
+                assert part == (None if steps[at].box == need else need.slices_in(steps[at].box))
 
 
 # Reads
@@ -232,6 +250,203 @@ def test_any_box_of_any_tree_is_that_of_the_whole(root, data):
     out = np.full(stop - start, -1)
     assert run(root, start, stop, out) is out
     np.testing.assert_array_equal(out, expected)
+
+
+@settings(max_examples=60)
+@given(trees(), st.data())
+def test_a_plan_serves_all_boxes_of_its_shape(root, data):
+    n = root.spec.shape[0]
+    size = data.draw(st.integers(1, n))
+    readout = Readout(root)
+    for start in data.draw(st.lists(st.integers(0, n - size), min_size=2, max_size=4)):
+        found = readout.read(Box((start,), (size,)))
+        np.testing.assert_array_equal(found, whole(root)[start : start + size])
+
+
+@pytest.mark.parametrize("rigid", [True, False])
+def test_operators_that_are_rigid_are_asked_once_for_each_shape(rigid):
+    asked = []
+
+    class Asked(Add):
+        def needs(self, box, *inputs):
+            asked.append(box)
+            return super().needs(box, *inputs)
+
+    Asked.rigid = rigid
+    root = add(source(), kind=Asked)
+    readout = Readout(root)
+    for start, size in ((3, 5), (8, 5), (0, 5), (2, 6), (3, 6)):
+        found = readout.read(Box((start,), (size,)))
+        np.testing.assert_array_equal(found, whole(root)[start : start + size])
+    assert len(asked) == (2 if rigid else 5)
+
+
+def test_plans_are_not_kept_without_bound(monkeypatch):
+    monkeypatch.setattr(engine, "_PLANS", 3)
+    readout = Readout(add(source()))
+    for size in range(1, 12):
+        readout.read(Box((0,), (size,)))
+        assert len(readout._plans) <= 3
+
+
+class Cut(Add):
+    """Gives a part of its input, and is never asked for it."""
+
+    def view_offset(self, *inputs):
+        return self.halos
+
+    def compute(self, box, *blocks, out=None):
+        raise AssertionError
+
+
+def test_operators_that_only_cut_take_no_part_in_reads():
+    bottom = source(40)
+    root = bottom
+    for _ in range(5):
+        root = add(root, halos=[2], kind=Cut)
+    np.testing.assert_array_equal(run(root, 3, 8), bottom.reader.data[13:18])
+    middle = add(root, halos=[1])
+    top = add(add(middle, halos=[4], kind=Cut), add(middle, halos=[0], kind=Cut), halos=[0, 2])
+    data = bottom.reader.data[11:] + 1
+    bottom.reader.boxes.clear()
+    np.testing.assert_array_equal(run(top, 3, 8), data[7:12] + data[5:10] + 1)
+    assert bottom.reader.boxes == [Box((16,), (7,))]
+    with pytest.raises(ReadError, match=r"greedy: .* needs voxels outside of its input"):
+        run(attrs.evolve(add(root, name="greedy"), operation=Add(26)), 3, 8)
+
+
+class Times(Add):
+    """Multiplies, and folds with others of its kind."""
+
+    calls = 0
+
+    def __init__(self, factor=1):
+        super().__init__(0)
+        self.factor = factor
+
+    def folded(self, below):
+        return Times(self.factor * below.factor) if isinstance(below, Times) else None
+
+    def compute(self, box, *blocks, out=None):
+        Times.calls += 1
+        assert blocks[0].spec.shape[0] >= blocks[0].box.end[0]
+        return blocks[0].data * self.factor
+
+
+def test_chains_that_one_operator_can_do_are_one():
+    def times(node, factor):
+        return attrs.evolve(add(node), operation=Times(factor))
+
+    bottom = source(40)
+    root = add(times(times(bottom, 2), 3), halos=[5], kind=Cut)
+    root = times(add(times(root, 5), halos=[1], kind=Cut), 7)
+    Times.calls = 0
+    np.testing.assert_array_equal(run(root, 2, 9), bottom.reader.data[8:15] * 210)
+    assert Times.calls == 1
+    shared = add(times(bottom, 2), times(times(bottom, 2), 3))
+    np.testing.assert_array_equal(run(shared, 2, 9), bottom.reader.data[2:9] * 8 + 1)
+
+
+class Gather(Add):
+    """Puts its inputs side by side, on a new first axis."""
+
+    gathers = True
+
+    def needs(self, box, *inputs):
+        first, last = box.offset[0], box.end[0]
+        return tuple(
+            Box(box.offset[1:], box.shape[1:]) if first <= i < last else None
+            for i in range(len(inputs))
+        )
+
+    def places(self, box, out, *inputs):
+        places = [None] * len(inputs)
+        for at, i in enumerate(range(box.offset[0], box.end[0])):
+            places[i] = out[at]
+        return tuple(places)
+
+    def compute(self, box, *blocks, out=None):
+        self.placed = [block.placed for block in blocks]
+        assert out is not None or not any(self.placed)
+        result = np.full(box.shape, -1.0) if out is None else out
+        for at, i in enumerate(range(box.offset[0], box.end[0])):
+            if self.placed[i]:
+                assert np.shares_memory(blocks[i].data, result[at])
+            else:
+                result[at] = blocks[i].data
+        return result
+
+
+def gather(*inputs):
+    spec = from_shape((len(inputs), inputs[0].spec.shape[0]), np.float64, axes=("c", "x"))
+    return Node(spec, inputs, operation=Gather(*[0] * len(inputs)), name="gather")
+
+
+class Wide(Add):
+    """Adds, into any dtype that holds it."""
+
+    widens = True
+    given = None
+
+    def compute(self, box, *blocks, out=None):
+        Wide.given = None if out is None else out.dtype
+        result = np.empty(box.shape, np.int32) if out is None else out
+        result[...] = blocks[0].data + 1
+        return result
+
+
+class Ignores(Wide):
+    """May write into what it is given, and does not."""
+
+    def compute(self, box, *blocks, out=None):
+        return super().compute(box, *blocks)
+
+
+@pytest.mark.parametrize("kind", [Wide, Ignores])
+@pytest.mark.parametrize("given", [False, True])
+def test_inputs_are_made_in_the_block_of_what_gathers_them(kind, given):
+    data = np.random.default_rng(3).integers(0, 100, 20).astype(np.int32)
+    bottom = Node(from_shape((20,), np.int32), reader=Source(data))
+    wide = Node(from_shape((20,), np.int32), (bottom,), operation=kind(0), name="wide")
+    exact = Node(from_shape((20,), np.float64), reader=Source(data * 0.5))
+    twice = Node(from_shape((20,), np.int32), (bottom,), operation=Wide(0), name="twice")
+    root = gather(wide, exact, twice, twice)
+    whole = np.stack([data + 1, data * 0.5, data + 1, data + 1])
+    out = np.full((4, 7), -1.0) if given else None
+    found = Readout(root).read(Box((0, 5), (4, 7)), out)
+    assert found is out or not given
+    np.testing.assert_array_equal(found, whole[:, 5:12])
+    assert root.operation.placed == [True, True, False, False]  # one block cannot be in two places
+    assert Wide.given in (None, np.float64)
+    top = attrs.evolve(
+        root, inputs=(root,), operation=Cut(), name="top"
+    )  # the same, seen through a view
+    top.operation.halos = (0, 0)
+    found = Readout(top).read(Box((1, 2), (2, 3)))
+    np.testing.assert_array_equal(found, whole[1:3, 2:5])
+    assert root.operation.placed == [False, True, True, False]
+
+
+def test_a_source_of_another_dtype_is_not_placed():
+    data = np.arange(20, dtype=np.int32)
+    root = gather(Node(from_shape((20,), np.int32), reader=Source(data)))
+    np.testing.assert_array_equal(Readout(root).read(Box((0, 3), (1, 4))), [data[3:7]])
+    assert root.operation.placed == [False]
+
+
+@pytest.mark.parametrize(("number", "begun"), [(1, 1), (3, 3), (99, 6)])
+def test_some_reads_begin_before_they_are_finished(number, begun):
+    most, running = 0, set()
+
+    def reads():
+        nonlocal most
+        for i in range(6):
+            running.add(i)
+            most = max(most, len(running))
+            yield lambda i=i: running.remove(i) or i
+
+    assert list(ahead(reads(), number)) == list(range(6))
+    assert most == begun
 
 
 @settings(max_examples=50)
@@ -432,14 +647,14 @@ def test_a_read_that_needs_far_more_than_it_gives_is_done_in_parts(monkeypatch, 
     )
     box = Box((7, 5), (1, 1900))
     expected = bottom.reader.data[12 : 12 + 1900][np.newaxis]
-    whole = read(consumers_first(root), box)
+    whole = Readout(root).read(box)
     assert len(bottom.reader.boxes) == 1
     bottom.reader.boxes.clear()
     monkeypatch.setattr(engine, "READ_AT_ONCE", 100 * 8)
     monkeypatch.setattr(engine, "_WORTH", 0.5)
     monkeypatch.setattr(engine, "_SMALLEST_PART", 20 * 8)
     out = np.empty((1, 3800), np.int64)[:, ::2] if given else None
-    cut = read(consumers_first(root), box, out)
+    cut = Readout(root).read(box, out)
     assert (out is None) or cut is out
     for found in (whole, cut):
         np.testing.assert_array_equal(found, expected)
@@ -458,9 +673,7 @@ def test_a_read_that_needs_as_much_in_parts_is_done_at_once(monkeypatch):
     bottom = source(3000)
     root = Node(from_shape((3000,), np.int64), (bottom,), operation=Everything())
     monkeypatch.setattr(engine, "READ_AT_ONCE", 100)
-    np.testing.assert_array_equal(
-        read(consumers_first(root), Box((5,), (20,))), bottom.reader.data[5:25]
-    )
+    np.testing.assert_array_equal(Readout(root).read(Box((5,), (20,))), bottom.reader.data[5:25])
     assert bottom.reader.boxes == [Box((0,), (3000,))]
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dacapo_like.errors import ConfigError, RegionError
 from dacapo_like.geometry import Box
-from dacapo_like.padding import fitting_value, fitting_values, read_padded
+from dacapo_like.padding import fitting_value, fitting_values, start_padded
 
 MARGIN = 12
 PADS = {
@@ -27,13 +27,13 @@ class Volume:
         self.box = Box((0,) * len(shape), tuple(shape))
         self.boxes = []
 
-    def read(self, box):
+    def start(self, box):
         assert self.box.contains(box)
         self.boxes.append(box)
-        return self.data[box.slices].copy()
+        return self.data[box.slices].copy
 
     def padded(self, box, pad):
-        return read_padded(self.read, box, self.box, self.data.dtype, pad)
+        return start_padded(self.start, box, self.box, self.data.dtype, pad)()
 
 
 @st.composite
@@ -111,7 +111,9 @@ def test_other_ways_to_pad_are_refused(pad):
 def test_a_constant_that_does_not_fit_is_refused(value):
     volume = Volume((4,))
     with pytest.raises(ConfigError, match="expected a value of uint8"):
-        read_padded(volume.read, Box((-1,), (2,)), volume.box, np.dtype("u1"), {"constant": value})
+        start_padded(
+            volume.start, Box((-1,), (2,)), volume.box, np.dtype("u1"), {"constant": value}
+        )()
 
 
 # Values of a dtype

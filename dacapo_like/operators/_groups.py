@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from dacapo_like.core import Named, UnaryConfig
 from dacapo_like.errors import ConfigError, SpecError
@@ -52,6 +52,7 @@ def as_groupings(value: Any) -> Named[tuple[int, ...]]:
 class GroupedConfig(UnaryConfig):
     """A leading channel of 0 and 1 for each group of labels."""
 
+    rigid: ClassVar[bool] = True
     groupings: Named[tuple[int, ...]]
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import attrs
 import numpy as np
@@ -125,6 +125,8 @@ def runs_of(indices: Sequence[int]) -> tuple[Run, ...]:
 class SelectedConfig(UnaryConfig):
     """An operator that selects indices of an axis; its source is an input once for every run of them."""
 
+    rigid: ClassVar[bool] = True
+
     @abstractmethod
     def selection(self, source: ArraySpec) -> Selection:
         """Find the indices.
@@ -140,6 +142,13 @@ class SelectedConfig(UnaryConfig):
         (source,) = inputs
         runs = self.selection(source.spec).runs
         return Array(self, self.derive(source.spec), inputs=(source,) * len(runs))
+
+    def view_offset(self, *inputs: ArraySpec) -> tuple[int, ...] | None:
+        """Give the first index of the only run, where the axis is kept."""
+        selection = self.selection(inputs[0])
+        if selection.drop or len(selection.runs) > 1:
+            return None
+        return _put((0,) * inputs[0].ndim, selection.axis, selection.runs[0].first)
 
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
         """Ask for what the box shows of each run."""

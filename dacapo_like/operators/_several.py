@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import attrs
 import numpy as np
@@ -60,6 +60,7 @@ def _as_tuple(configs: Iterable[ArrayConfig]) -> tuple[ArrayConfig, ...]:
 class VoxelwiseConfig(SeveralConfig):
     """An operator on a list of arrays with the same leading axes: a voxel is made of those at its place."""
 
+    rigid: ClassVar[bool] = True
     source_array_configs: tuple[ArrayConfig, ...] = attrs.field(
         converter=_as_tuple, metadata=about("The arrays, in order.", key="sources")
     )

@@ -46,6 +46,7 @@ class AstypeArrayConfig(UnaryConfig):
     """
 
     read_only: ClassVar[str | None] = "its dtype is another than that of what is stored"
+    rigid: ClassVar[bool] = True
 
     dtype: str = attrs.field(
         converter=_dtype, metadata=about("Of the voxels: bool, an integer or a float.")
@@ -127,13 +128,12 @@ class AstypeArrayConfig(UnaryConfig):
     def _missing(self, block: Block, dtype: np.dtype[Any]) -> NDArray[np.bool_] | None:
         """Find the NaNs that cannot stay; ``None`` where there are none."""
         data = block.data
-        if data.dtype.kind != "f" or not np.isnan(data.min()):
+        stay = self.nan is None and dtype.kind == "f"
+        if data.dtype.kind != "f" or stay or not np.isnan(data.min()):
             return None
         missing: NDArray[np.bool_] = np.isnan(data)
         if self.nan is not None:
             return missing
-        if dtype.kind == "f":
-            return None
         raise _refusal(
             "not a number", missing, block, dtype, "say with `nan` what stands in its place"
         )
@@ -152,7 +152,7 @@ class AstypeArrayConfig(UnaryConfig):
     ) -> None:
         """Put the nearest value that there is in the place of those out of range, or refuse them."""
         if limits is None:
-            if not _narrows(data.dtype, result.dtype):
+            if not _narrows(data.dtype, result.dtype) or np.isfinite(result).all():
                 return
             highest = np.finfo(result.dtype).max
             over = np.isinf(result) & np.isfinite(data)

@@ -58,6 +58,8 @@ class ConcatArrayConfig(SeveralConfig):
     read_only: ClassVar[str | None] = (
         "its channels belong to several arrays, or to none: write to those"
     )
+    rigid: ClassVar[bool] = True
+    gathers: ClassVar[bool] = True
 
     channels: tuple[str, ...] = attrs.field(
         converter=_channel_names, metadata=about("Names, in the order of the output's channels.")
@@ -119,25 +121,34 @@ class ConcatArrayConfig(SeveralConfig):
                 needs[part.input] = need if before is None else before.union(need)
         return tuple(needs)
 
+    def places(
+        self, box: Box, out: NDArray[Any], *inputs: ArraySpec
+    ) -> tuple[NDArray[Any] | None, ...]:
+        """Give the channels of each input that has one share of them."""
+        found: list[NDArray[Any] | None] = [None] * len(inputs)
+        several = set()
+        for part, low, high in self._wanted(box, inputs):
+            if part.input is not None:
+                if found[part.input] is not None:
+                    several.add(part.input)
+                found[part.input] = _as_input(out, box, low, high, inputs[part.input])
+        return tuple(None if i in several else view for i, view in enumerate(found))
+
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Copy each share into its channels."""
+        """Copy each share into its channels, unless it was made there."""
         inputs = [block.spec for block in blocks]
         grid = self._grid(inputs)
         result = np.empty(box.shape, promoted_dtype(inputs)) if out is None else out
         for part, low, high in self._wanted(box, inputs):
-            target = result[low - box.offset[0] : high - box.offset[0]]
             if part.input is None:
-                target[...] = 0
+                result[low - box.offset[0] : high - box.offset[0]] = 0
                 continue
             block = blocks[part.input]
+            if block.placed:
+                continue
             assert block.box is not None  # noqa: S101  # it was asked for
-            share = block.data[
-                self._input_box(part, low, high, box, inputs, grid).slices_in(block.box)
-            ]
-            if "c" in block.spec.axes:
-                np.copyto(target, np.moveaxis(share, block.spec.axes.index("c"), 0))
-            else:
-                np.copyto(target[0], share)
+            share = self._input_box(part, low, high, box, inputs, grid).slices_in(block.box)
+            np.copyto(_as_input(result, box, low, high, block.spec), block.data[share])
         return result
 
     def _input_names(self) -> tuple[str, ...]:
@@ -208,6 +219,14 @@ class ConcatArrayConfig(SeveralConfig):
         if part.stop - part.start == 1 or part.input is None:
             return [part.name]
         return [f"{part.name}.{name}" for name in inputs[part.input].channel_names]
+
+
+def _as_input(out: NDArray[Any], box: Box, low: int, high: int, spec: ArraySpec) -> NDArray[Any]:
+    """Give channels `low` to `high` in a block of the output, with the axes of their input."""
+    if "c" not in spec.axes:
+        return out[low - box.offset[0]]  # type: ignore[no-any-return]  # it has further axes
+    channels = out[low - box.offset[0] : high - box.offset[0]]
+    return np.moveaxis(channels, 0, spec.axes.index("c"))
 
 
 @array_method

@@ -50,6 +50,7 @@ class _FilledConfig(UnaryConfig):
     """What `ones` and `constant` share."""
 
     read_only: ClassVar[str | None] = "its value is said by the config, its voxels are not stored"
+    rigid: ClassVar[bool] = True
 
     dtype: str | None
     value: Any

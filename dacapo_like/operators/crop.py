@@ -27,6 +27,7 @@ class CropArrayConfig(UnaryConfig):
     """The intersection of an array with a region; an empty one is an error. What is assigned to it goes to its source."""
 
     read_only: ClassVar[str | None] = None
+    rigid: ClassVar[bool] = True
     roi: Roi = attrs.field(
         converter=as_roi,
         metadata=about(
@@ -45,9 +46,13 @@ class CropArrayConfig(UnaryConfig):
         (source,) = inputs
         return source.cut(kept_box(source, self.roi, self.snap))
 
+    def view_offset(self, *inputs: ArraySpec) -> tuple[int, ...]:
+        """Give the first voxel that is kept."""
+        return kept_box(inputs[0], self.roi, self.snap).offset
+
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
         """Shift the box."""
-        return (box.shifted(kept_box(inputs[0], self.roi, self.snap).offset),)
+        return (box.shifted(self.view_offset(*inputs)),)
 
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:  # noqa: ARG002  # a view
         """Pass the block on."""

@@ -21,6 +21,7 @@ class LogicalOrArrayConfig(UnaryConfig):
     """The union of all channels: 1 where any of them is not zero, else 0, as uint8. The channel axis is gone."""
 
     read_only: ClassVar[str | None] = "a union does not say which channels a voxel is in"
+    rigid: ClassVar[bool] = True
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
         """Drop the channel axis."""

@@ -37,6 +37,7 @@ class RelabelChannelsArrayConfig(UnaryConfig):
     """An array with other names for its channels. What is assigned to it goes to its source."""
 
     read_only: ClassVar[str | None] = None
+    rigid: ClassVar[bool] = True
     channels: tuple[str, ...] = attrs.field(
         converter=_labels, metadata=about("Names of all channels, in their order.")
     )
@@ -53,6 +54,10 @@ class RelabelChannelsArrayConfig(UnaryConfig):
             )
         names = zip(source.channel_names, self.channels, strict=True)
         return source.replace(channels=self.channels, attrs=with_channels_shown(source, names))
+
+    def view_offset(self, *inputs: ArraySpec) -> tuple[int, ...]:
+        """Keep all voxels."""
+        return (0,) * inputs[0].ndim
 
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:  # noqa: ARG002  # pointwise
         """Ask for the same box."""

@@ -139,7 +139,7 @@ def _pieces(
     """
     spec = array.spec
     zeros, bounds = (0,) * len(spec.leading_shape), _bounds(spec)
-    nodes = engine.consumers_first(array)
+    readout = engine.Readout(array)
     first = containing(index) if order == 0 else np.floor(index)
     for group in _by_block(array, first, inside):
         stack = [group]
@@ -152,7 +152,7 @@ def _pieces(
                 (*spec.leading_shape, *(stop for _, stop in taps)),
             )
             axis = int(np.argmax(high - low))
-            if low[axis] == high[axis] or _bytes(nodes, box) <= READ_AT_ONCE:
+            if low[axis] == high[axis] or _bytes(readout, box) <= READ_AT_ONCE:
                 yield chosen, box
             else:
                 lower = first[chosen, axis] <= (low[axis] + high[axis]) // 2
@@ -177,8 +177,8 @@ def _blocks(array: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Give the origin and the shape of blocks: the chunks of a source whose voxels are the array's, shifted; else of some size."""
     spec = array.spec
     lead = spec.ndim - spec.dims
-    for step in engine.make_plan(engine.consumers_first(array), spec.box):
-        source = step.node.spec
+    for step in engine.Readout(array).plan(spec.box).steps:
+        source = step.stage.spec
         start, shape = step.box.offset[-spec.dims :], step.box.shape[-spec.dims :]
         if source.chunk_shape is not None and shape == spec.spatial_shape:
             chunk = source.chunk_shape[-spec.dims :]
@@ -186,7 +186,6 @@ def _blocks(array: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return (0,) * spec.dims, block_shape(spec)[lead:]
 
 
-def _bytes(nodes: tuple[engine.Node, ...], box: Box) -> int:
-    """Give how much memory a read takes: all blocks of all nodes."""
-    plan = engine.make_plan(nodes, box)
-    return sum(step.box.size * step.node.spec.dtype.itemsize for step in plan)
+def _bytes(readout: engine.Readout, box: Box) -> int:
+    """Give how much memory a read takes: all blocks of all stages."""
+    return sum(step.nbytes for step in readout.plan(box).steps)

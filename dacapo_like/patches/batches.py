@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias
 
 import attrs
@@ -11,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array
+from dacapo_like.engine import ahead
 from dacapo_like.errors import ConfigError, RegionError
-from dacapo_like.patches.extract import PatchPad, check_pad, extract
+from dacapo_like.patches.extract import PatchPad, check_pad, start_extract
 from dacapo_like.patches.grid import PatchGrid
 from dacapo_like.patches.together import Together
 
@@ -69,10 +71,8 @@ def batches(
     source = GridSource(grid, arrays, pad)
     check_batch_size(batch_size)
     stop = len(grid) - len(grid) % batch_size if drop_last else len(grid)
-    return (
-        stacked(map(source.at, range(first, min(first + batch_size, stop))))
-        for first in range(0, stop, batch_size)
-    )
+    items = ahead(map(source.start, range(stop)))
+    return (stacked(itertools.islice(items, batch_size)) for _ in range(0, stop, batch_size))
 
 
 @attrs.frozen(eq=False)
@@ -100,12 +100,16 @@ class GridSource:
 
     def at(self, index: int) -> Item:
         """Read the patch at a place in the grid."""
-        patch = self.grid[index]
+        return self.start(index)()
+
+    def start(self, index: int) -> Callable[[], Item]:
+        """Begin to read the patch at a place in the grid; the function that is returned finishes that."""
+        patch, number = self.grid[index], np.int64(index)
         if isinstance(self.arrays, Together):
-            voxels = self.arrays.read(patch)
-        else:
-            voxels = {name: extract(array, patch, self.pad) for name, array in self.arrays.items()}
-        return {**voxels, "index": np.int64(index)}
+            finish = self.arrays.start(patch)
+            return lambda: {**finish(), "index": number}
+        begun = {name: start_extract(array, patch, self.pad) for name, array in self.arrays.items()}
+        return lambda: {**{name: finish() for name, finish in begun.items()}, "index": number}
 
 
 def stacked(items: Iterable[Item]) -> Batch:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import operator
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate
 from typing import overload
 
+from dacapo_like.engine import ahead
 from dacapo_like.patches.grid import PatchGrid
 from dacapo_like.patches.sampler import Sample
 from dacapo_like.patches.together import Together
 
 
 class Cover(Sequence[Sample]):
-    """The patches of grids over one or more sources, one source after the other; each is read when it is asked for.
+    """The patches of grids over one or more sources, one source after the other.
+
+    Each is read when it is asked for; where all are asked for, the next ones are being read meanwhile.
 
     Parameters
     ----------
@@ -49,16 +52,17 @@ class Cover(Sequence[Sample]):
         """Read a patch of all arrays."""
         numbers = range(len(self))
         if isinstance(key, slice):
-            return [self._read(number) for number in numbers[key]]
+            return list(ahead(map(self._start, numbers[key])))
         try:
-            return self._read(numbers[operator.index(key)])
+            return self._start(numbers[operator.index(key)])()
         except IndexError:
             raise IndexError(f"patch {key} of {len(self)}") from None
 
     def __iter__(self) -> Iterator[Sample]:
-        return map(self._read, range(len(self)))
+        return ahead(map(self._start, range(len(self))))
 
-    def _read(self, number: int) -> Sample:
+    def _start(self, number: int) -> Callable[[], Sample]:
         source = bisect_right(self._firsts, number) - 1
         patch = self.grids[source][number - self._firsts[source]]
-        return Sample(self.sources[source].read(patch), patch, source)
+        finish = self.sources[source].start(patch)
+        return lambda: Sample(finish(), patch, source)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from dacapo_like.core import Array
 from dacapo_like.errors import ConfigError, RegionError, WriteError, did_you_mean
 from dacapo_like.geometry import Box, RoiLike, as_roi, is_roi
-from dacapo_like.padding import fitting_value, fitting_values, read_padded
+from dacapo_like.padding import Finish, fitting_value, fitting_values, start_padded
 from dacapo_like.patches.grid import Lattice, Patch
 
 Filling = Literal["error", "edge", "reflect", "median"]
@@ -59,9 +59,14 @@ def extract(array: Array | NDArray[Any], patch: Region, pad: PatchPad = "error")
     >>> extract(np.arange(10, 15), Box((-2,), (5,)), pad="median")
     array([11, 11, 10, 11, 12])
     """
+    return start_extract(array, patch, pad)()
+
+
+def start_extract(array: Array | NDArray[Any], patch: Region, pad: PatchPad = "error") -> Finish:
+    """Begin to read a patch; the function that is returned finishes that, and gives what `extract` gives."""
     box, bounds, dims = _located(array, patch)
     check_pad(pad, array)
-    return read_filled(array, box, bounds, dims, pad)
+    return start_filled(array, box, bounds, dims, pad)
 
 
 def insert(
@@ -118,7 +123,7 @@ def insert(
             where=_called(array),
         )
     if mode == "sum":
-        values = _added(_reader(array)(box), values)
+        values = _added(_starter(array)(box)(), values)
     if isinstance(array, Array):
         array.write_box(box, values)
     elif array.flags.writeable:
@@ -154,10 +159,10 @@ def check_pad(pad: PatchPad, array: Array | NDArray[Any]) -> None:
         )
 
 
-def read_filled(
+def start_filled(
     array: Array | NDArray[Any], box: Box, bounds: Box, dims: int, pad: PatchPad
-) -> NDArray[Any]:
-    """Read a box, with one read, of which only what lies in `bounds` is taken from the array.
+) -> Finish:
+    """Begin to read a box, with one read, of which only what lies in `bounds` is taken from the array.
 
     Parameters
     ----------
@@ -170,9 +175,9 @@ def read_filled(
     pad : "error", "edge", "reflect", "median" or {"constant": value}
         As `check_pad` lets it pass.
     """
-    read = _reader(array)
+    start = _starter(array)
     if bounds.contains(box):
-        return read(box)
+        return start(box)
     if isinstance(pad, str) and pad == "error":
         raise RegionError(
             "patch leaves the array",
@@ -182,11 +187,11 @@ def read_filled(
             hint='pass pad="edge", "reflect", "median" or {"constant": 0} to say what stands outside',
         )
     if isinstance(pad, str) and pad == "median":
-        return _around_median(read, box, bounds, dims, array)
-    start = bounds.offset
-    back = tuple(-n for n in start)
-    return read_padded(
-        lambda inner: read(inner.shifted(start)),
+        return _around_median(start, box, bounds, dims, array)
+    first = bounds.offset
+    back = tuple(-n for n in first)
+    return start_padded(
+        lambda inner: start(inner.shifted(first)),
         box.shifted(back),
         bounds.shifted(back),
         array.dtype,
@@ -195,12 +200,12 @@ def read_filled(
 
 
 def _around_median(
-    read: Callable[[Box], NDArray[Any]],
+    start: Callable[[Box], Finish],
     box: Box,
     bounds: Box,
     dims: int,
     array: Array | NDArray[Any],
-) -> NDArray[Any]:
+) -> Finish:
     inside = box.intersect(bounds)
     if inside.size == 0:
         raise RegionError(
@@ -210,11 +215,16 @@ def _around_median(
             where=_called(array),
             hint='{"constant": value} fills it',
         )
-    data = read(inside)
-    result = np.empty(box.shape, data.dtype)
-    result[...] = _median(data, dims)
-    result[inside.slices_in(box)] = data
-    return result
+    finish = start(inside)
+
+    def fill() -> NDArray[Any]:
+        data = finish()
+        result = np.empty(box.shape, data.dtype)
+        result[...] = _median(data, dims)
+        result[inside.slices_in(box)] = data
+        return result
+
+    return fill
 
 
 def _median(data: NDArray[Any], dims: int) -> NDArray[Any]:
@@ -341,10 +351,10 @@ def _added(old: NDArray[Any], values: NDArray[Any]) -> NDArray[Any]:
     return np.asarray(total)
 
 
-def _reader(array: Array | NDArray[Any]) -> Callable[[Box], NDArray[Any]]:
+def _starter(array: Array | NDArray[Any]) -> Callable[[Box], Finish]:
     if isinstance(array, Array):
-        return array.read_box
-    return lambda box: array[box.slices].copy()
+        return array.start_box
+    return lambda box: array[box.slices].copy
 
 
 def _all_of(array: Array | NDArray[Any]) -> Box:

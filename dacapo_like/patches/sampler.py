@@ -8,12 +8,14 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from fractions import Fraction
+from functools import partial
 from typing import Any, NamedTuple
 
 import attrs
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array
+from dacapo_like.engine import ahead
 from dacapo_like.errors import ConfigError, SpecError
 from dacapo_like.geometry import exact
 from dacapo_like.patches._draws import Draws, check_word, key_of, shuffled
@@ -195,17 +197,25 @@ class PatchSampler:
         ReadError
             An array cannot be read.
         """
-        if self.rejection is None:
-            source, patch = self.where(epoch, index)
-            return Sample(self.sources[source].read(patch), patch, source)
-        for attempt in range(self.rejection.tries):
+        return self.start(epoch, index)()
+
+    def start(self, epoch: int, index: int) -> Callable[[], Sample]:
+        """Begin to read a sample; the function that is returned finishes that, and gives what `at` gives."""
+        if self.rejection is not None:
+            return partial(self._first_accepted, self.rejection, epoch, index)
+        source, patch = self.where(epoch, index)
+        finish = self.sources[source].start(patch)
+        return lambda: Sample(finish(), patch, source)
+
+    def _first_accepted(self, rejection: Rejection, epoch: int, index: int) -> Sample:
+        for attempt in range(rejection.tries):
             source, patch = self._drawn(epoch, index, attempt)
-            arrays = self._accepted(self.sources[source], patch, self.rejection)
+            arrays = self._accepted(self.sources[source], patch, rejection)
             if arrays is not None:
                 return Sample(arrays, patch, source)
         raise ConfigError(
             "no patch was accepted",
-            got=f"{self.rejection.tries} tries for sample {index} of epoch {epoch}, all rejected",
+            got=f"{rejection.tries} tries for sample {index} of epoch {epoch}, all rejected",
             expected="a predicate that accepts some of the patches",
             hint="Weighted draws patches where there is something; or allow more `tries`",
         )
@@ -218,7 +228,7 @@ class PatchSampler:
         return sample.source, sample.patch
 
     def epoch(self, epoch: int, *, start: int = 0, step: int = 1) -> Iterator[Sample]:
-        """Read the samples of an epoch, one after the other.
+        """Read the samples of an epoch, one after the other; the next ones are being read meanwhile.
 
         Parameters
         ----------
@@ -230,7 +240,7 @@ class PatchSampler:
         indices: Iterable[int] = itertools.count(start, step)
         if self.samples is not None:
             indices = range(start, self.samples, step)
-        return (self.at(epoch, index) for index in indices)
+        return ahead(self.start(epoch, index) for index in indices)
 
     def _drawn(self, epoch: int, index: int, attempt: int) -> tuple[int, Patch]:
         check_word("epoch", epoch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, Literal, TypeGuard, get_args
 
@@ -19,8 +19,9 @@ from dacapo_like.errors import (
     did_you_mean,
 )
 from dacapo_like.geometry import Box, Coordinate, Roi, RoiLike, as_roi, exact, format_numbers
+from dacapo_like.padding import Finish
 from dacapo_like.patches._positions import Positions, Room, View, positions, view_of
-from dacapo_like.patches.extract import PatchPad, check_pad, read_filled
+from dacapo_like.patches.extract import PatchPad, check_pad, start_filled
 from dacapo_like.patches.grid import Lattice, Patch, PatchGrid, Sizes
 
 Units = Literal["voxel", "world"]
@@ -77,8 +78,8 @@ class Member:
             )
         return found
 
-    def read(self, box: Box, bounds: Box | None) -> NDArray[Any]:
-        """Read a box of the reference with the context around it."""
+    def start(self, box: Box, bounds: Box | None) -> Finish:
+        """Begin to read a box of the reference with the context around it."""
         spec = self.array.spec
         seen = Box((0,) * spec.dims, spec.spatial_shape)
         if bounds is not None:
@@ -88,7 +89,7 @@ class Member:
             tuple(n - c for n, c in zip(start, self.context, strict=True)),
             tuple(n + 2 * c for n, c in zip(size, self.context, strict=True)),
         )
-        return read_filled(
+        return start_filled(
             self.array, self._over_all(grown), self._over_all(seen), spec.dims, self.pad
         )
 
@@ -288,13 +289,20 @@ class Together:
         RegionError
             The patch is not on the grid of an array, or leaves one that is not filled.
         """
+        return self.start(patch, names)()
+
+    def start(
+        self, patch: Patch | RoiLike, names: Iterable[str] | None = None
+    ) -> Callable[[], dict[str, NDArray[Any]]]:
+        """Begin to read a patch of all arrays; the function that is returned finishes that, and gives what `read` gives."""
         box, bounds = self._on_reference(patch)
         wanted = None if names is None else set(names)
-        return {
-            member.name: member.read(box, bounds)
+        begun = {
+            member.name: member.start(box, bounds)
             for member in self.members
             if wanted is None or member.name in wanted
         }
+        return lambda: {name: finish() for name, finish in begun.items()}
 
     def _on_reference(self, patch: Patch | RoiLike) -> tuple[Box, Box | None]:
         """Give a patch, and the region outside of which it is filled, in voxels of the reference."""

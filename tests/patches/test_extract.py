@@ -118,8 +118,8 @@ def test_what_is_given_belongs_to_the_caller():
 def test_a_patch_is_one_read(monkeypatch):
     array = from_numpy(numbered((30, 30)))
     reads = []
-    read = engine.read
-    monkeypatch.setattr(engine, "read", lambda *args: reads.append(args) or read(*args))
+    start = engine.Readout.start
+    monkeypatch.setattr(engine.Readout, "start", lambda *args: reads.append(args) or start(*args))
     for number, pad in enumerate(["edge", "reflect", "median", {"constant": 1}], 1):
         extract(array, Box((-4, 25), (9, 9)), pad)
         assert len(reads) == number

@@ -512,8 +512,8 @@ def test_in_the_place_of_a_rejected_cell_or_centre_another_is_drawn(strategy):
 def test_nothing_more_is_read_of_what_is_rejected(monkeypatch):
     tried = []
     reads = []
-    read = engine.read
-    monkeypatch.setattr(engine, "read", lambda *args: reads.append(args) or read(*args))
+    start = engine.Readout.start
+    monkeypatch.setattr(engine.Readout, "start", lambda *args: reads.append(args) or start(*args))
 
     def third(arrays):
         tried.append(list(arrays))
@@ -598,8 +598,10 @@ def test_blocks_are_read_when_they_are_drawn_from_and_kept(monkeypatch):
     sampler = PatchSampler({"raw": RAW}, 8, Weighted(mask))
     again = pickle.loads(pickle.dumps(sampler))
     reads = []
-    read = engine.read
-    monkeypatch.setattr(engine, "read", lambda *args: reads.append(args[1]) or read(*args))
+    start = engine.Readout.start
+    monkeypatch.setattr(
+        engine.Readout, "start", lambda *args: reads.append(args[1]) or start(*args)
+    )
     again.where(0, 0)
     again.where(0, 0)
     assert [box.size for box in reads] == [64]

@@ -176,8 +176,8 @@ def test_a_read_for_each_array(monkeypatch):
     both = Together({"raw": RAW, "gt": GT}, (4, 6), context=50, pad="reflect")
     patch = both.grid()[0]
     reads = []
-    read = engine.read
-    monkeypatch.setattr(engine, "read", lambda *args: reads.append(args) or read(*args))
+    start = engine.Readout.start
+    monkeypatch.setattr(engine.Readout, "start", lambda *args: reads.append(args) or start(*args))
     both.read(patch)
     assert len(reads) == 2
     assert list(both.read(patch, ["gt"])) == ["gt"]

@@ -1,0 +1,170 @@
+"""What the engine asks of a tree: nodes that are sources or operators, and the blocks that pass between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol, Self, TypeAlias, TypeVar
+
+from numpy.typing import NDArray
+
+from dacapo_like.errors import DacapoLikeError
+from dacapo_like.geometry import Box
+from dacapo_like.spec import ArraySpec
+
+Voxels: TypeAlias = NDArray[Any]
+
+
+class Block(NamedTuple):
+    """Voxels of one input of an operator.
+
+    Attributes
+    ----------
+    data : ndarray or None
+        Of shape ``box.shape``; ``None`` where the operator did not ask for them. Never to be changed.
+    box : Box or None
+        Which voxels of the input they are.
+    spec : ArraySpec
+        Of the input.
+    placed : bool
+        Whether `data` are the part of the output's block that `places` gave, filled, and in the dtype of the output.
+    """
+
+    data: Any
+    box: Box | None
+    spec: ArraySpec
+    placed: bool = False
+
+
+class Operation(Protocol):
+    """What an operator does with boxes and blocks; what each member promises is told in `core.OperatorConfig`."""
+
+    @property
+    def read_only(self) -> str | None:
+        """Why nothing can be written through it; ``None``: a box is the box of its source that `needs` gives."""
+        ...
+
+    @property
+    def rigid(self) -> bool:
+        """Whether `needs` of a box that is shifted in space are its needs, shifted as far."""
+        ...
+
+    @property
+    def widens(self) -> bool:
+        """Whether `compute` fills an `out` of any dtype to which its own casts safely."""
+        ...
+
+    @property
+    def gathers(self) -> bool:
+        """Whether `places` gives any."""
+        ...
+
+    def view_offset(self, *inputs: ArraySpec) -> tuple[int, ...] | None:
+        """Give where the output begins in its one input, where it is a box of that and no more; ``None``: it is more."""
+        ...
+
+    def folded(self, below: Operation) -> Operation | None:
+        """Give one operation on the input of `below` that does what both do; ``None``: there is none."""
+        ...
+
+    def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
+        """Give the box of each input that a box of the output is made of; ``None``: not read."""
+        ...
+
+    def needs_more(self, box: Box, *blocks: Block) -> tuple[Box | None, ...] | None:
+        """Give the boxes that the voxels read so far ask for; ``None``: there is all that `compute` needs."""
+        ...
+
+    def places(self, box: Box, out: Voxels, *inputs: ArraySpec) -> tuple[Voxels | None, ...]:
+        """Give the part of `out` that is, voxel for voxel, what an input gives; ``None``: there is none."""
+        ...
+
+    def compute(self, box: Box, *blocks: Block, out: Voxels | None = None) -> Voxels:
+        """Make a box of the output."""
+        ...
+
+
+class Reads(Protocol):
+    """What a source does."""
+
+    @property
+    def read_only(self) -> str | None:
+        """Why nothing can be written; ``None`` where it can."""
+        ...
+
+    def write(self, box: Box, data: Voxels) -> None:
+        """Replace the voxels of a box."""
+        ...
+
+    def start(self, box: Box, out: Voxels | None = None) -> Callable[[], Voxels]:
+        """Begin to read a box; the function that is returned waits for it."""
+        ...
+
+
+class Node(Protocol):
+    """A node of an opened tree."""
+
+    @property
+    def spec(self) -> ArraySpec:
+        """What the node is."""
+        ...
+
+    @property
+    def inputs(self) -> Sequence[Node]:
+        """Nodes below."""
+        ...
+
+    @property
+    def reader(self) -> Reads | None:
+        """For a source."""
+        ...
+
+    @property
+    def operation(self) -> Operation | None:
+        """For an operator."""
+        ...
+
+    def describe(self) -> str:
+        """How an error calls the node."""
+        ...
+
+
+class _Consumes(Protocol):
+    @property
+    def inputs(self) -> Sequence[Self]: ...
+
+
+_T = TypeVar("_T", bound=_Consumes)
+
+
+def consumers_first(root: _T) -> tuple[_T, ...]:
+    """Give every node of a tree once, each behind all nodes that consume it."""
+    finished: list[_T] = []
+    seen: set[int] = {id(root)}
+    stack = [(root, iter(root.inputs))]
+    while stack:
+        node, rest = stack[-1]
+        below = next((item for item in rest if id(item) not in seen), None)
+        if below is None:
+            finished.append(node)
+            stack.pop()
+        else:
+            seen.add(id(below))
+            stack.append((below, iter(below.inputs)))
+    return tuple(reversed(finished))
+
+
+def place(error: DacapoLikeError, node: Node, box: Box) -> None:
+    """Say in an error, where it does not itself, which node and region it is about."""
+    if error.where is None:
+        error.where = f"{node.describe()}, {node.spec.box_to_roi(box)}"
+
+
+@contextmanager
+def placing_errors(node: Node, box: Box) -> Iterator[None]:
+    """Place errors that come out of the body."""
+    try:
+        yield
+    except DacapoLikeError as error:
+        place(error, node, box)
+        raise

@@ -1,0 +1,313 @@
+"""Reads: sources are started together, then operators compute upwards, into their consumers' blocks where they can."""
+
+from __future__ import annotations
+
+import operator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeAlias, TypeVar
+
+import numpy as np
+
+from dacapo_like import settings
+from dacapo_like.engine.nodes import Block, Node, Voxels, place
+from dacapo_like.engine.plans import Plan, Step, check_need, make_plan
+from dacapo_like.engine.stages import Stage, stages_of
+from dacapo_like.errors import DacapoLikeError, ReadError
+from dacapo_like.geometry import Box, box_between
+
+_T = TypeVar("_T")
+Finish: TypeAlias = Callable[[], Voxels]
+
+READ_AT_ONCE = 2**26
+"""Bytes that a read may hold besides its result; more only where that is a small part of them, or parts would need no less."""
+
+_WORTH = 4  # times its result is what a read may hold in any case
+_SMALLEST_SAVING = 0.75  # of what a read holds its halves may hold at most
+_SMALLEST_PART = (
+    2**16
+)  # bytes of a result that is not cut for what voxels ask for: they may do so wherever it is cut
+_PLANS = 256  # kept per array; each serves all boxes of its shape
+
+
+def ahead(reads: Iterable[Callable[[], _T]], number: int | None = None) -> Iterator[_T]:
+    """Finish reads in their order, the next ones being begun before.
+
+    Parameters
+    ----------
+    reads : iterable of callable
+        Whoever takes one out of it begins it; calling it finishes it.
+    number : int, optional
+        How many are begun before the first is finished; by default the setting ``reads_in_flight``.
+
+    Examples
+    --------
+    >>> list(ahead((lambda n=n: n * n) for n in range(4)))
+    [0, 1, 4, 9]
+    """
+    most = settings.current().reads_in_flight if number is None else number
+    begun: deque[Callable[[], _T]] = deque()
+    for read in reads:
+        begun.append(read)
+        if len(begun) >= most:
+            yield begun.popleft()()
+    while begun:
+        yield begun.popleft()()
+
+
+class Readout:
+    """Reads boxes of a tree.
+
+    The tree is simplified once, and planned once for every shape of boxes where all of its operators are rigid.
+
+    Parameters
+    ----------
+    root : Node
+        Of the tree.
+    """
+
+    __slots__ = ("_edge", "_plans", "_stages", "root")
+
+    def __init__(self, root: Node) -> None:
+        self.root = root
+        self._edge, self._stages = stages_of(root)
+        self._plans: dict[tuple[tuple[int, ...], tuple[int, ...]], Plan] = {}
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """What is done in a read, consumers first."""
+        return self._stages
+
+    def plan(self, box: Box) -> Plan:
+        """Give the plan for a box, or for one of its shape elsewhere."""
+        return self._plan(self._edge.in_stage(box))
+
+    def _plan(self, box: Box) -> Plan:
+        """Give the plan for a box of the first stage."""
+        spec = self._stages[0].spec
+        key = box.shape, box.offset[: len(box.shape) - len(spec.voxel_size)]
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = make_plan(self._stages, box)
+            if plan.rigid:
+                if len(self._plans) >= _PLANS:
+                    self._plans.clear()
+                self._plans[key] = plan
+        return plan
+
+    def read(self, box: Box, out: Voxels | None = None) -> Voxels:
+        """Read a box.
+
+        Parameters
+        ----------
+        box : Box
+            Inside the root.
+        out : ndarray, optional
+            Where to put the voxels; of the box's shape and the root's dtype.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array that belongs to the caller.
+
+        Raises
+        ------
+        ReadError
+            A source cannot give its voxels, or a node gives others than it declared.
+        """
+        return self.start(box, out)()
+
+    def start(self, box: Box, out: Voxels | None = None) -> Finish:
+        """Begin to read a box, as `read` does; the function that is returned waits for it, and computes."""
+        if 0 in box.shape:
+            empty = np.empty(box.shape, self.root.spec.dtype) if out is None else out
+            return lambda: empty
+        return self._start(self._edge.in_stage(box), out)
+
+    def _start(self, box: Box, out: Voxels | None) -> Finish:
+        plan = self._plan(box)
+        given = plan.steps[0].nbytes
+        most = max(READ_AT_ONCE, _WORTH * given)
+        parts = self._parts(box, plan.held) if plan.held > most else None
+        if parts is not None:
+            return lambda: self._read_parts(box, parts, out)
+        finish = _Run(plan, box, out, most if given > _SMALLEST_PART else None).finish
+
+        def read() -> Voxels:
+            try:
+                return finish()
+            except _TooMuchError:
+                longest = max(range(len(box.shape)), key=box.shape.__getitem__)
+                return self._read_parts(box, _halves(box, longest), out)
+
+        return read
+
+    def _read_parts(self, box: Box, parts: Sequence[Box], out: Voxels | None) -> Voxels:
+        target = np.empty(box.shape, self.root.spec.dtype) if out is None else out
+        for part in parts:
+            self._start(part, target[part.slices_in(box)])()
+        return target
+
+    def _parts(self, box: Box, cost: int) -> tuple[Box, Box] | None:
+        """Cut a box where its halves hold much less than the whole; ``None`` where there is no such place.
+
+        A slice through a rotated volume needs nearly all of it, each small part of the slice a small part.
+        """
+        for axis in sorted(range(len(box.shape)), key=lambda i: -box.shape[i]):
+            if box.shape[axis] < 2:
+                break
+            halves = _halves(box, axis)
+            if all(self._plan(half).held <= _SMALLEST_SAVING * cost for half in halves):
+                return halves
+        return None
+
+
+def _halves(box: Box, axis: int) -> tuple[Box, Box]:
+    middle = box.offset[axis] + box.shape[axis] // 2
+    before, behind = list(box.end), list(box.offset)
+    before[axis] = behind[axis] = middle
+    return box_between(box.offset, before), box_between(behind, box.end)
+
+
+class _TooMuchError(Exception):
+    """An operator asked for more, once it had seen voxels, than the read may hold."""
+
+
+class _Run:
+    """One read: a plan, moved to where the box is.
+
+    Parameters
+    ----------
+    plan : Plan
+        For a box of the shape of this one.
+    box : Box
+        Of the first stage.
+    out : ndarray or None
+        Where its voxels go.
+    most : int or None
+        Bytes that operators may ask for once they have seen voxels.
+    """
+
+    __slots__ = ("_blocks", "_by", "_most", "_out", "_steps", "_targets", "_waits")
+
+    def __init__(self, plan: Plan, box: Box, out: Voxels | None, most: int | None) -> None:
+        self._steps = plan.steps
+        self._by = (
+            None
+            if box.offset == plan.box.offset
+            else tuple(map(operator.sub, box.offset, plan.box.offset))
+        )
+        self._out = out
+        self._most = most
+        self._blocks: list[Voxels | None] = [None] * len(plan.steps)
+        self._targets: list[Voxels | None] = [None] * len(plan.steps)
+        self._waits = {
+            index: self._started(step, out if index == 0 else None)
+            for index, step in enumerate(plan.steps)
+            if step.stage.reader is not None
+        }
+
+    def _moved(self, box: Box) -> Box:
+        by = self._by
+        if by is None:
+            return box
+        more = len(box.offset) - len(by)
+        if more > 0:
+            by = (0,) * more + by
+        elif more < 0:
+            by = by[-more:]
+        return box.shifted(by)
+
+    def _started(self, step: Step, out: Voxels | None) -> Finish:
+        stage, box = step.stage, self._moved(step.box)
+        assert stage.reader is not None  # noqa: S101  # chosen by the caller
+        try:
+            return stage.reader.start(box, out)
+        except DacapoLikeError as error:
+            place(error, stage.node, box)
+            raise
+
+    def finish(self) -> Voxels:
+        """Wait for the sources, and compute."""
+        steps, blocks, targets = self._steps, self._blocks, self._targets
+        self._choose_targets()
+        for index in range(len(steps) - 1, -1, -1):
+            step, target = steps[index], targets[index]
+            stage = step.stage
+            try:
+                wait = self._waits.pop(index, None)
+                data = self._computed(step, target) if wait is None else wait()
+            except DacapoLikeError as error:
+                place(error, stage.node, self._moved(step.box))
+                raise
+            if data is not target:
+                _check(step, data)
+                if target is not None:
+                    np.copyto(target, data)
+                    data = target
+            if step.uses > 1:
+                # shared: an operator that writes into its input must fail, not spoil the others
+                data.setflags(write=False)
+            blocks[index] = data
+        if data is self._out:
+            return data
+        reversed_view = any(stride < 0 for stride in data.strides)  # torch, for one, takes none
+        return data.copy() if reversed_view or not data.flags.writeable else data
+
+    def _choose_targets(self) -> None:
+        """Find where the voxels of each step are to be made; most have no such place."""
+        targets = self._targets
+        targets[0] = self._out
+        for index, step in enumerate(self._steps):
+            if not step.places:
+                continue
+            out = targets[index]
+            if out is None:
+                out = targets[index] = np.empty(step.box.shape, step.stage.spec.dtype)
+            assert step.stage.operation is not None  # noqa: S101  # it has inputs
+            places = step.stage.operation.places(self._moved(step.box), out, *step.stage.specs)
+            for i in step.places:
+                found = step.found[i]
+                assert found is not None  # noqa: S101  # only inputs that are read
+                targets[found[0]] = places[i]
+
+    def _computed(self, step: Step, out: Voxels | None) -> Voxels:
+        stage, operation = step.stage, step.stage.operation
+        assert operation is not None  # noqa: S101  # a stage is a source or an operation
+        inputs = []
+        for found, need, spec in zip(step.found, step.needs, stage.specs, strict=True):
+            if found is None or need is None:
+                inputs.append(Block(None, None, spec))
+                continue
+            at, part = found
+            data = self._blocks[at]
+            assert data is not None  # noqa: S101  # made before
+            block = data if part is None else data[part]
+            inputs.append(Block(block, self._moved(need), spec, data is self._targets[at]))
+        for at in step.last:
+            self._blocks[at] = None
+        box = self._moved(step.box)
+        while (more := operation.needs_more(box, *inputs)) is not None:
+            inputs = [
+                block if need is None else self._read_more(stage, i, need)
+                for i, (block, need) in enumerate(zip(inputs, more, strict=True))
+            ]
+        return operation.compute(box, *inputs, out=out)
+
+    def _read_more(self, stage: Stage, index: int, need: Box) -> Block:
+        """Read what an operator asked for only when it had seen voxels: no plan could know of it."""
+        edge = stage.edges[index]
+        check_need(stage.node, edge.node, need)
+        if self._most is not None and need.size * edge.spec.dtype.itemsize > self._most:
+            raise _TooMuchError
+        return Block(Readout(edge.node).read(need), need, edge.spec)
+
+
+def _check(step: Step, data: Voxels) -> None:
+    if data.shape != step.box.shape or data.dtype != step.stage.spec.dtype:
+        raise ReadError(
+            "a read gave other voxels than were declared",
+            got=f"{data.dtype} {data.shape}",
+            expected=f"{step.stage.spec.dtype} {step.box.shape}",
+            where=step.stage.node.describe(),
+        )
