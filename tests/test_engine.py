@@ -427,6 +427,30 @@ def test_inputs_are_made_in_the_block_of_what_gathers_them(kind, given):
     assert root.operation.placed == [False, True, True, False]
 
 
+def test_what_several_consume_is_not_placed_though_it_gathers():
+    data = np.arange(20.0)
+    inner = gather(*[Node(from_shape((20,), np.float64), reader=Source(data)) for _ in "ab"])
+    spec = from_shape((4, 20), np.float64, axes=("c", "x"))
+
+    class Both(Gather):
+        def needs(self, box, *inputs):
+            return tuple(Box((0, *box.offset[1:]), (2, *box.shape[1:])) for _ in inputs)
+
+        def places(self, box, out, *inputs):
+            return out[:2], out[2:]
+
+        def compute(self, box, *blocks, out=None):
+            result = np.full(box.shape, -1.0) if out is None else out
+            for block, part in zip(blocks, (result[:2], result[2:]), strict=True):
+                if not block.placed:
+                    part[...] = block.data
+            return result
+
+    root = Node(spec, (inner, inner), operation=Both(0, 0))
+    found = Readout(root).read(Box((0, 3), (4, 5)))
+    np.testing.assert_array_equal(found, np.tile(data[3:8], (4, 1)))
+
+
 def test_a_source_of_another_dtype_is_not_placed():
     data = np.arange(20, dtype=np.int32)
     root = gather(Node(from_shape((20,), np.int32), reader=Source(data)))

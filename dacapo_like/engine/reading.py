@@ -275,7 +275,9 @@ class _Run:
         stage, operation = step.stage, step.stage.operation
         assert operation is not None  # noqa: S101  # a stage is a source or an operation
         inputs = []
-        for found, need, spec in zip(step.found, step.needs, stage.specs, strict=True):
+        for i, (found, need, spec) in enumerate(
+            zip(step.found, step.needs, stage.specs, strict=True)
+        ):
             if found is None or need is None:
                 inputs.append(Block(None, None, spec))
                 continue
@@ -283,7 +285,8 @@ class _Run:
             data = self._blocks[at]
             assert data is not None  # noqa: S101  # made before
             block = data if part is None else data[part]
-            inputs.append(Block(block, self._moved(need), spec, data is self._targets[at]))
+            placed = i in step.places and data is self._targets[at]
+            inputs.append(Block(block, self._moved(need), spec, placed))
         for at in step.last:
             self._blocks[at] = None
         box = self._moved(step.box)

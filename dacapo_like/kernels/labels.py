@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import operator
-from functools import partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from dacapo_like.kernels._blocks import boxes, destination, part
+from dacapo_like.kernels._label_reference import mark_groups
+from dacapo_like.kernels._label_table import Table, make_table
+from dacapo_like.kernels._loading import pays
+from dacapo_like.kernels._rows import layout, memory, walkable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, NDArray
 
-    Encode = Callable[[NDArray[Any]], NDArray[np.intp]]
+_UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
+_ALL = slice(None)
+_VOXELS_AT_ONCE = 1 << 18  # masks of so many stay in the processor's cache
+_CALL, _VOXEL = 50e3, 80.0  # nanoseconds that compiled loops save
 
-_VOXELS_AT_ONCE = 1 << 16  # of the 64-bit codes: they stay in the processor's cache
 
-
-def group_masks(
-    labels: ArrayLike,
-    groups: Sequence[Sequence[int]],
-    *,
-    background: int,
-    out: NDArray[np.uint8] | None = None,
-) -> NDArray[np.uint8]:
-    """Mark, for each group of ids, the voxels whose label is in the group.
+class GroupLookup:
+    """Marks, for each group of ids, the voxels whose label is in the group. What it looks up in is made once for each dtype.
 
     Ids are compared as integers, exact for every integer dtype; an id that the dtype cannot hold is
     no voxel's. Groups may overlap. An empty group means every label but the background, and the
@@ -35,27 +34,108 @@ def group_masks(
 
     Parameters
     ----------
-    labels : array_like
-        Ids: bool (ids 0 and 1) or any integer dtype, any shape.
     groups : sequence of sequence of int
         The ids of each group.
     background : int
         The id that is never marked.
-    out : ndarray, optional
-        Where to write: uint8 of the result's shape, any strides, no memory of `labels`.
-
-    Returns
-    -------
-    ndarray
-        uint8 of shape ``(len(groups), *labels.shape)``: 1 where the label is in the group, else 0.
-        `out`, or new and C-contiguous.
 
     Raises
     ------
     TypeError
-        If `labels` is not bool or integer.
-    ValueError
-        If `out` does not fit.
+        If an id is not an integer.
+
+    Examples
+    --------
+    >>> lookup = GroupLookup([[3, 4], [0, 9], []], background=0)
+    >>> lookup(np.array([0, 3, 4, 9]))
+    array([[0, 1, 1, 0],
+           [0, 0, 0, 1],
+           [0, 1, 1, 1]], dtype=uint8)
+    >>> lookup(np.array([0, 3, 4, 9]), slice(1, 3), out=np.empty((2, 4), np.float32))
+    array([[0., 0., 0., 1.],
+           [0., 1., 1., 1.]], dtype=float32)
+    """
+
+    def __init__(self, groups: Sequence[Sequence[int]], *, background: int) -> None:
+        self._groups = [tuple(map(operator.index, group)) for group in groups]
+        self._background = operator.index(background)
+        self._tables: dict[np.dtype[Any], Table] = {}
+
+    def __call__(
+        self, labels: NDArray[Any], channels: slice = _ALL, out: NDArray[Any] | None = None
+    ) -> NDArray[Any]:
+        """Mark groups.
+
+        Parameters
+        ----------
+        labels : ndarray
+            Ids: bool (ids 0 and 1) or any integer dtype, any shape.
+        channels : slice
+            Which groups, next to each other; by default all.
+        out : ndarray, optional
+            Where to write: of the result's shape, uint8 or any dtype that holds it, of any strides, no memory of `labels`.
+
+        Returns
+        -------
+        ndarray
+            Of shape ``(groups, *labels.shape)``: 1 where the label is in the group, else 0. `out`, or new, C-contiguous and uint8.
+
+        Raises
+        ------
+        TypeError
+            If `labels` is not bool or integer.
+        ValueError
+            If `out` does not fit.
+        """
+        if labels.dtype.kind not in "biu":
+            msg = f"labels are bool or integers: got {labels.dtype}; cast them where they are whole"
+            raise TypeError(msg)
+        first, stop, _ = channels.indices(len(self._groups))
+        widens = out is not None and np.can_cast(np.uint8, out.dtype)
+        dtype = out.dtype if out is not None and widens else np.uint8
+        result = destination(out, (max(0, stop - first), *labels.shape), dtype)
+        if not result.size:
+            return result
+        known = result.dtype.kind in "iuf" and result.itemsize in _UNSIGNED
+        loop = ("mark", labels.itemsize, result.itemsize)
+        saves = _CALL + _VOXEL * labels.size
+        if known and walkable(labels) and walkable(result) and pays(loop, saves):
+            self._mark(labels, first, stop, result)
+        else:
+            groups, background = self._held(labels.dtype)
+            mark_groups(labels, groups[first:stop], background, result)
+        return result
+
+    def _mark(self, labels: NDArray[Any], first: int, stop: int, out: NDArray[Any]) -> None:
+        from dacapo_like.kernels._label_loops import mark
+
+        label, bits = _UNSIGNED[labels.itemsize], _UNSIGNED[out.itemsize]
+        table = self._tables.get(labels.dtype)
+        if table is None:
+            groups, background = self._held(labels.dtype)
+            seen = [None if ids is None else ids.view(label) for ids in groups]
+            table = self._tables[labels.dtype] = make_table(seen, background.view(label), label)
+        walk, plane = layout(labels, out[0]), out.strides[0] // out.itemsize
+        source, source_at = memory(labels.view(label))
+        target, target_at = memory(out.view(bits))
+        one = _ones(out.dtype)
+        loop = mark(label, bits)
+        loop(source, source_at, target, target_at, walk, plane, first, stop, one, *table)
+
+    def _held(self, dtype: np.dtype[Any]) -> tuple[list[NDArray[Any] | None], NDArray[Any]]:
+        """List those ids of each group that a dtype can hold, in that dtype, and the background; ``None``: every label."""
+        groups = [holdable(group, dtype) if group else None for group in self._groups]
+        return groups, holdable((self._background,), dtype)
+
+
+def group_masks(
+    labels: ArrayLike,
+    groups: Sequence[Sequence[int]],
+    *,
+    background: int,
+    out: NDArray[Any] | None = None,
+) -> NDArray[Any]:
+    """Mark groups of ids once, see `GroupLookup`.
 
     Examples
     --------
@@ -64,47 +144,43 @@ def group_masks(
            [0, 0, 0, 1],
            [0, 1, 1, 1]], dtype=uint8)
     """
-    source = np.asarray(labels)
-    if source.dtype.kind not in "biu":
-        msg = f"labels are bool or integers: got {source.dtype}; cast them where they are whole"
-        raise TypeError(msg)
-    result = destination(out, (len(groups), *source.shape), np.uint8)
-    encode, size = _encoding(source.dtype, [*groups, [background]])
-    table = np.zeros((len(groups), size), np.uint8)
-    for row, group in zip(table, groups, strict=True):
-        row[encode(_held(group, source.dtype)) if len(group) else slice(None)] = 1
-    table[:, encode(_held([background], source.dtype))] = 0
-    for box in boxes(source.shape, _VOXELS_AT_ONCE):
-        codes = encode(part(source, box))
-        for channel, row in enumerate(table):
-            part(result, (channel, *box))[...] = row[codes]
-    return result
+    return GroupLookup(groups, background=background)(np.asarray(labels), out=out)
 
 
-def _encoding(dtype: np.dtype[Any], groups: Sequence[Sequence[int]]) -> tuple[Encode, int]:
-    """Choose codes from 0 for labels: one for each id of the groups, and their number."""
-    if dtype.itemsize <= 2:
-        return _bits, 1 << 8 * dtype.itemsize
-    ids = np.unique(_held([index for group in groups for index in group], dtype))
-    return partial(_rank, ids), len(ids) + 1
+def mark_positive(labels: NDArray[Any], channels: Sequence[bool], *, out: NDArray[Any]) -> None:
+    """Mark the voxels whose label is above 0.
+
+    Parameters
+    ----------
+    labels : ndarray
+        Of any real numbers.
+    channels : sequence of bool
+        Where they are marked; the other channels become 0.
+    out : ndarray
+        Of shape ``(len(channels), *labels.shape)``: uint8 or any dtype that holds it, of any strides.
+
+    Examples
+    --------
+    >>> out = np.empty((2, 3), np.float32)
+    >>> mark_positive(np.array([-1, 0, 2]), [False, True], out=out)
+    >>> out
+    array([[0., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    whole = labels.size <= _VOXELS_AT_ONCE
+    for box in [()] if whole else boxes(labels.shape, _VOXELS_AT_ONCE):
+        above = part(labels, box) > 0
+        for channel, marked in enumerate(channels):
+            part(out, (channel, *box))[...] = above if marked else 0
 
 
-def _held(group: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
-    """List those ids of a group that a dtype can hold, in that dtype."""
+def holdable(group: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """List those ids of a group that a dtype can hold."""
     lowest, highest = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    ids = map(operator.index, group)
-    return np.array([index for index in ids if lowest <= index <= highest], dtype)
+    return np.array([index for index in group if lowest <= index <= highest], dtype)
 
 
-def _bits(labels: NDArray[Any]) -> NDArray[np.intp]:
-    """Take the bits of each label as its code."""
-    return labels.view(f"{labels.dtype.byteorder}u{labels.itemsize}").astype(np.intp)
-
-
-def _rank(ids: NDArray[Any], labels: NDArray[Any]) -> NDArray[np.intp]:
-    """Take as code the place of each label in the sorted ids, their number if it is not there."""
-    if not ids.size:
-        return np.zeros(labels.shape, np.intp)
-    codes = np.searchsorted(ids, labels)
-    found = ids.take(codes, mode="clip") == labels
-    return np.where(found, codes, len(ids))
+@cache
+def _ones(dtype: np.dtype[Any]) -> Any:
+    """Give the bits of 1."""
+    return np.ones(1, dtype).view(_UNSIGNED[dtype.itemsize])[0]

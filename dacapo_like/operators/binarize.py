@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any, ClassVar
 
 import attrs
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from dacapo_like.core import Array, Block, Named, about
 from dacapo_like.geometry import Box
-from dacapo_like.kernels.labels import group_masks
+from dacapo_like.kernels.labels import GroupLookup
 from dacapo_like.operators._groups import GroupedConfig, as_groupings, as_label
 from dacapo_like.registry import array_method, register
 
@@ -21,6 +22,7 @@ class BinarizeArrayConfig(GroupedConfig):
     """A leading channel per group: 1 where the label is in the group, else 0, as uint8."""
 
     read_only: ClassVar[str | None] = "a mask does not say which label a voxel has"
+    widens: ClassVar[bool] = True
 
     groupings: Named[tuple[int, ...]] = attrs.field(
         converter=as_groupings,
@@ -36,8 +38,11 @@ class BinarizeArrayConfig(GroupedConfig):
 
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Look the labels up."""
-        groups = list(self.groupings.values())[box.slices[0]]
-        return group_masks(blocks[0].data, groups, background=self.background, out=out)
+        return self._lookup(blocks[0].data, box.slices[0], out)
+
+    @cached_property
+    def _lookup(self) -> GroupLookup:
+        return GroupLookup(tuple(self.groupings.values()), background=self.background)
 
 
 @array_method

@@ -51,6 +51,7 @@ class _FilledConfig(UnaryConfig):
 
     read_only: ClassVar[str | None] = "its value is said by the config, its voxels are not stored"
     rigid: ClassVar[bool] = True
+    widens: ClassVar[bool] = True
 
     dtype: str | None
     value: Any

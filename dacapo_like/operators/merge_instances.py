@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dacapo_like.core import Array, Block, about
 from dacapo_like.errors import ConfigError, ReadError, SpecError
 from dacapo_like.geometry import Box
+from dacapo_like.kernels.overlay import lay_over
 from dacapo_like.operators._several import VoxelwiseConfig, open_over
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
@@ -102,19 +103,10 @@ class MergeInstancesArrayConfig(VoxelwiseConfig):
         result[...] = 0
         order = range(len(blocks))
         for i in reversed(order) if self.overlap == "first" else order:
-            labels = blocks[i].data
             self._check_ids(i, box, blocks)
-            foreground = labels != 0
-            if self.overlap == "error":
-                self._check_overlap(i, box, blocks, foreground & (result != 0))
-            np.add(
-                labels,
-                np.uint64(i * self.id_stride),
-                out=result,
-                where=foreground,
-                dtype=np.uint64,
-                casting="unsafe",  # ids are not negative
-            )
+            hidden = lay_over(blocks[i].data, i * self.id_stride, result)
+            if hidden and self.overlap == "error":
+                raise self._overlap(i, box, blocks)
         return result
 
     def _check_ids(self, i: int, box: Box, blocks: Sequence[Block]) -> None:
@@ -129,19 +121,19 @@ class MergeInstancesArrayConfig(VoxelwiseConfig):
                 hint=None if wrong < 0 else f"raise `id_stride` to at least {wrong}",
             )
 
-    def _check_overlap(
-        self, i: int, box: Box, blocks: Sequence[Block], both: NDArray[np.bool_]
-    ) -> None:
-        if both.any():
-            at = _place(both.argmax(), both)
-            other = next(j for j in range(i) if blocks[j].data[at])
-            raise ReadError(
-                "instances overlap",
-                got=f"id {blocks[other].data[at]} in sources[{other}] and id {blocks[i].data[at]} in sources[{i}], "
-                f"{self._describe_voxel(blocks, box, at)}",
-                expected="at most one",
-                hint="say with `overlap: first` or `overlap: last` which of them stays",
-            )
+    def _overlap(self, i: int, box: Box, blocks: Sequence[Block]) -> ReadError:
+        """Make the error for the first voxel of a source that one before it has, too."""
+        before = np.logical_or.reduce([block.data != 0 for block in blocks[:i]])
+        both = before & (blocks[i].data != 0)
+        at = _place(both.argmax(), both)
+        other = next(j for j in range(i) if blocks[j].data[at])
+        return ReadError(
+            "instances overlap",
+            got=f"id {blocks[other].data[at]} in sources[{other}] and id {blocks[i].data[at]} in sources[{i}], "
+            f"{self._describe_voxel(blocks, box, at)}",
+            expected="at most one",
+            hint="say with `overlap: first` or `overlap: last` which of them stays",
+        )
 
 
 def _stray_id(labels: NDArray[Any], highest: int) -> tuple[int, ...] | None:

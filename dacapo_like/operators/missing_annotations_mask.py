@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from functools import cached_property
 from numbers import Integral
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import attrs
 import numpy as np
@@ -14,9 +15,13 @@ from numpy.typing import NDArray
 from dacapo_like.core import Array, Block, Named, about
 from dacapo_like.errors import SpecError
 from dacapo_like.geometry import Box
+from dacapo_like.kernels.labels import mark_positive
 from dacapo_like.operators._groups import GroupedConfig, as_groupings
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
+
+K = TypeVar("K")
+T = TypeVar("T")
 
 _ATTRIBUTE = "labels"
 _ANNOTATED = {"dense": True, "sparse": True, "empty": False, "unknown": False}
@@ -33,6 +38,7 @@ class MissingAnnotationsMaskConfig(GroupedConfig):
     """
 
     read_only: ClassVar[str | None] = "a mask does not say which label a voxel has"
+    widens: ClassVar[bool] = True
 
     groupings: Named[tuple[int, ...]] = attrs.field(
         converter=as_groupings,
@@ -48,24 +54,58 @@ class MissingAnnotationsMaskConfig(GroupedConfig):
 
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
         """Drop the channel axis; ask for nothing where all channels are zero."""
-        if all(self._missing(box, inputs[0])):
-            return (None,)
-        return super().needs(box, *inputs)
+        if True in self._annotated(inputs[0].attrs)[box.slices[0]]:
+            return super().needs(box, *inputs)
+        return (None,)
 
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Mark the labels in the channels that are annotated."""
         (labels,) = blocks
         result = np.empty(box.shape, np.uint8) if out is None else out
-        marked = None if labels.data is None else labels.data > 0
-        for channel, missing in zip(result, self._missing(box, labels.spec), strict=True):
-            channel[...] = 0 if missing else marked
+        annotated = self._annotated(labels.spec.attrs)[box.slices[0]]
+        if labels.data is None:
+            result[...] = 0
+        else:
+            mark_positive(labels.data, annotated, out=result)
         return result
 
-    def _missing(self, box: Box, source: ArraySpec) -> list[bool]:
-        """Say of each channel of a box whether annotations of it are missing."""
-        missing = missing_ids(source.attrs)
-        groups = list(self.groupings.values())[box.slices[0]]
-        return [not missing.isdisjoint(group or missing - {0}) for group in groups]
+    @cached_property
+    def _annotated(self) -> LastResult[Mapping[str, Any], tuple[bool, ...]]:
+        """Say of each channel whether it is annotated, by the attributes of a source, which are asked for at every read."""
+
+        def annotated(attributes: Mapping[str, Any]) -> tuple[bool, ...]:
+            missing = missing_ids(attributes)
+            groups = self.groupings.values()
+            return tuple(missing.isdisjoint(group or missing - {0}) for group in groups)
+
+        return LastResult(annotated)
+
+
+class LastResult(Generic[K, T]):
+    """A function of one object that knows its last result, by the identity of that object: equal specs differ in attributes.
+
+    Examples
+    --------
+    >>> double = LastResult(lambda items: items * 2)
+    >>> items = [1]
+    >>> double(items) is double(items)
+    True
+    >>> double([1]) is double(items)
+    False
+    """
+
+    __slots__ = ("_function", "_last")
+
+    def __init__(self, function: Callable[[K], T]) -> None:
+        self._function = function
+        self._last: tuple[K, T] | None = None
+
+    def __call__(self, key: K) -> T:
+        """Give what the function gives."""
+        last = self._last
+        if last is None or last[0] is not key:
+            last = self._last = (key, self._function(key))
+        return last[1]
 
 
 def missing_ids(attributes: Mapping[str, Any]) -> frozenset[int]:

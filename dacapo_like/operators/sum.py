@@ -42,8 +42,11 @@ class SumArrayConfig(VoxelwiseConfig):
         """
         result = _empty(box, blocks) if out is None else out
         terms = [block.data for block in blocks]
-        np.copyto(result, terms[0])
-        for term in terms[1:]:
+        if len(terms) == 1:
+            np.copyto(result, terms[0])
+        else:
+            np.add(terms[0], terms[1], out=result, dtype=result.dtype)
+        for term in terms[2:]:
             np.add(result, term, out=result, dtype=result.dtype)
         if result.dtype.kind in "iu":
             at = first_overflow(terms, result.dtype)

@@ -1,9 +1,14 @@
+import pickle
+import tracemalloc
+
 import numpy as np
 import pytest
 
 from dacapo_like import BinarizeArrayConfig, from_numpy
+from dacapo_like.core import Block
 from dacapo_like.errors import ConfigError, SpecError
 from dacapo_like.geometry import Box
+from dacapo_like.kernels import _loading
 from dacapo_like.testing import ArrayContract, Case, as_zarr, sample_voxels
 
 
@@ -134,3 +139,57 @@ def test_ids_are_integers(wrong):
         labels().binarize({"a": [1, wrong]})
     with pytest.raises(ConfigError, match="not a label"):
         labels().binarize({"a": [1]}, background=wrong)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "float32", "float64"])
+def test_some_channels_are_put_into_a_wider_array(dtype):
+    source = labels("uint64")
+    config = source.binarize({"a": [1, 2], "b": [], "c": [7, 11]}).config
+    part = Box((1, 2), (2, 2))
+    holder = np.full((3, 4, 5), 9, dtype)
+    out = holder[:2, 1:3, 1:5:2]
+    block = Block(source.read_box(part), part, source.spec)
+    assert config.compute(Box((1, *part.offset), (2, *part.shape)), block, out=out) is out
+    np.testing.assert_array_equal(out, masks(block.data, [[], [7, 11]]))
+    assert (holder[2] == 9).all()
+    assert config.widens
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_labels_of_a_part_of_a_block_are_looked_up_where_they_are(dtype, monkeypatch):
+    monkeypatch.setattr(_loading, "WORTH_LOADING", 0)
+    source = from_numpy(np.arange(2**18, dtype="uint64").reshape(64, 64, 64) // 9)
+    config = source.binarize({"a": [1, 2**63], "b": []}).config
+    inner = Box((0, 1, 2), (64, 62, 60))
+    voxels = source.read()[inner.slices]
+    block, box = Block(voxels, inner, source.spec), Box((0, *inner.offset), (2, *inner.shape))
+    out = np.empty(box.shape, dtype)
+    config.compute(box, block, out=out)
+    tracemalloc.start()
+    try:
+        config.compute(box, block, out=out)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**15  # a mask has eight times as much
+    np.testing.assert_array_equal(out, [voxels == 1, voxels != 0])
+
+
+def test_one_config_reads_labels_of_several_dtypes():
+    config = labels().binarize({"a": [3, 300]}).config
+    for dtype in ("uint8", "int64", "uint16"):
+        voxels = (np.arange(12) * 100).astype(dtype).reshape(3, 4)
+        source = from_numpy(voxels)
+        block = Block(voxels, source.spec.box, source.spec)
+        found = config.compute(Box((0, 0, 0), (1, 3, 4)), block)
+        np.testing.assert_array_equal(found[0], np.isin(voxels, [3, 300]))
+
+
+def test_a_config_that_was_read_from_is_pickled_and_compared_like_any_other():
+    source = labels()
+    array, other = (source.binarize({"a": [3]}) for _ in range(2))
+    array.read()
+    assert array.config == other.config
+    assert hash(array.config) == hash(other.config)
+    assert pickle.dumps(array.config) == pickle.dumps(other.config)
+    assert repr(array.config) == repr(other.config)

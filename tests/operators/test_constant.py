@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dacapo_like import ConstantArrayConfig, OnesArrayConfig, from_numpy
+from dacapo_like.core import Block
 from dacapo_like.errors import ConfigError
 from dacapo_like.spec import from_shape
 from dacapo_like.testing import ArrayContract, Case, as_zarr, sample_voxels
@@ -134,6 +135,16 @@ def test_what_is_no_dtype_is_refused(config_class):
     for dtype in ("complex64", "S3", "datetime64[s]", object):
         with pytest.raises(ConfigError, match="dtype is no number's"):
             config_class(source_array_config=source().config, dtype=dtype, **fields)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_a_wider_array_is_filled(dtype):
+    array = source().constant_like(200, dtype="uint8")
+    holder = np.zeros((*array.shape, 2), dtype)
+    block = Block(None, None, source().spec)
+    array.config.compute(array.spec.box, block, out=holder[..., 1])
+    assert (holder == [0, 200]).all()
+    assert array.config.widens
 
 
 def test_a_read_takes_memory_of_its_own():

@@ -1,11 +1,17 @@
 import math
+import tracemalloc
 from fractions import Fraction
 
+import attrs
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dacapo_like import IntensitiesArrayConfig, from_numpy
+from dacapo_like.core import Block
 from dacapo_like.errors import ConfigError
+from dacapo_like.kernels import _loading
 from dacapo_like.testing import ArrayContract, Case, as_zarr, sample_voxels
 
 
@@ -149,3 +155,111 @@ def test_a_narrow_range_far_from_zero_is_not_blurred():
     source = from_numpy(np.array([[30000, 30001]], "uint16"))
     expected = scaled(np.array([[30000, 30001]]), 30000.3, 30000.4)
     np.testing.assert_allclose(source.intensities(min=30000.3, max=30000.4), expected, rtol=1e-6)
+
+
+NUMBERS = st.integers(-1000, 1000) | st.floats(-1e4, 1e4, width=32)
+SPANS = st.sampled_from([0.001, 0.37, 1, 2, 255, 65535]) | st.floats(0.01, 1e4)
+RANGES = st.tuples(NUMBERS, SPANS, st.sampled_from([1, -1])).map(
+    lambda terms: (terms[0], terms[0] + terms[1] * terms[2])
+)
+
+
+def chain(source, ranges):
+    for low, high in ranges:
+        source = source.intensities(min=low, max=high)
+    return source
+
+
+def fold(config):
+    """Fold a chain, from its end."""
+    while (below := config.folded(config.source_array_config)) is not None:
+        config = below
+    return config
+
+
+@given(st.lists(RANGES, min_size=2, max_size=5), st.sampled_from(["uint8", "int16", "float32"]))
+def test_a_folded_chain_is_the_chain(ranges, dtype):
+    """Each step of the chain rounds to float32, by so much of its largest number; the next makes more of it, or less."""
+    voxels = sample_voxels((5, 6), dtype)
+    array = chain(from_numpy(voxels), ranges)
+    folded = fold(array.config)
+    values, error = voxels.astype("float64"), np.zeros(voxels.shape)
+    for low, high in ranges:
+        error = (error + 3 * 2.0**-24 * (np.abs(values) + abs(low))) / abs(high - low)
+        values = (values - low) / (high - low)
+        error = error + 2.0**-24 * np.abs(values)
+    found = folded.array().read()
+    assert (np.abs(found - values) <= error).all()
+    assert (np.abs(found - array.read().astype("float64")) <= 2 * error).all()
+
+
+@given(RANGES, RANGES)
+def test_a_folded_scaling_is_that_of_exact_arithmetic(inner, outer):
+    source = from_numpy(np.array([[-7, 0, 3, 1000]], "int64"))
+    folded = fold(chain(source, [inner, outer]).config)
+    if folded.source_array_config != source.config:
+        return  # float64 would not hold its range
+    (a, b), (c, d) = ([Fraction(float(x)) for x in pair] for pair in (inner, outer))
+    low, span = a + (b - a) * c, (b - a) * (d - c)
+    assert abs((Fraction(folded.max) - Fraction(folded.min)) / span - 1) < Fraction(1, 2**28)
+    assert abs(Fraction(folded.min) - low) <= (abs(a) + abs((b - a) * c)) / 2**51
+
+
+def test_long_chains_fold_into_one():
+    source = from_numpy(sample_voxels((4, 5), "uint8"))
+    array = chain(source, [(0, 255), (0.25, 0.75), (0, 2)] + 29 * [(-1, 1)])
+    folded = fold(array.config)
+    assert folded.source_array_config == source.config
+    np.testing.assert_allclose(folded.array().read(), array.read(), rtol=1e-5)
+
+
+def test_what_stands_outside_stays_there():
+    source = from_numpy(np.array([[0, 64, 128, 255]], "uint8"))
+    outer = source.intensities(min=0, max=128).intensities(min=0.25, max=0.75, clip=True)
+    named = attrs.evolve(outer.config, name="contrast")
+    folded = named.folded(named.source_array_config)
+    expected = IntensitiesArrayConfig(
+        source_array_config=source.config, min=32, max=96, clip=True, name="contrast"
+    )
+    assert (folded, folded.name) == (expected, "contrast")
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer"),
+    [
+        ({"min": 0, "max": 1, "clip": True}, {"min": 0, "max": 2}),
+        ({"min": 0, "max": 1e-30}, {"min": 0, "max": 1e30}),  # what is between them may overflow
+        ({"min": 0, "max": 1e30}, {"min": 0, "max": 1e-30}),
+        ({"min": 1e9, "max": 1e9 + 1}, {"min": 0.5, "max": 0.5 + 2**-20}),  # 1e9 hides the range
+        ({"min": 0, "max": 1e10}, {"min": 1e300, "max": 2e300}),
+    ],
+)
+def test_what_does_not_fold(inner, outer):
+    source = from_numpy(sample_voxels((4, 5), "float64"))
+    array = source.intensities(**inner).intensities(**outer)
+    assert array.config.folded(array.config.source_array_config) is None
+
+
+def test_other_operators_do_not_fold():
+    array = from_numpy(sample_voxels((4, 5), "uint8")).ones_like().intensities(min=0, max=2)
+    assert array.config.folded(array.config.source_array_config) is None
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32", "uint64", "float16"])
+@pytest.mark.parametrize("low", [0, 0.1])
+def test_a_wider_out_is_filled_without_blocks_in_between(dtype, low, monkeypatch):
+    monkeypatch.setattr(_loading, "WORTH_LOADING", math.inf)  # the loops' own tests do the same
+    source = from_numpy(np.ones((64, 64, 64), dtype))
+    config = source.intensities(min=low, max=255, clip=True).config
+    block = Block(source.read(), source.spec.box, source.spec)
+    holder = np.zeros((64, 65, 66))
+    out = holder[:, 1:, 1:-1]
+    tracemalloc.start()
+    try:
+        assert config.compute(source.spec.box, block, out=out) is out
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    np.testing.assert_array_equal(out, config.compute(source.spec.box, block))
+    assert peak < 2**20  # a block of float32 has as much, one of float64 twice of it
+    assert config.widens

@@ -1,4 +1,5 @@
 import json
+import tracemalloc
 from decimal import Decimal
 
 import h5py
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dacapo_like import MissingAnnotationsMaskConfig, ZarrArrayConfig, from_numpy, open_array
+from dacapo_like.core import Block
 from dacapo_like.errors import ConfigError, SpecError
 from dacapo_like.geometry import Box
 from dacapo_like.spec import from_shape
@@ -311,3 +313,44 @@ def test_floats_are_refused():
 def test_groups_that_name_no_channels_are_refused():
     with pytest.raises(ConfigError, match="at least one group, every name once"):
         labels(CROP).missing_annotations_mask({})
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "int64"])
+def test_some_channels_are_put_into_a_wider_array(dtype):
+    source = labels(CROP)
+    config = source.missing_annotations_mask({"a": [3], "b": [1], "c": [6], "d": [2]}).config
+    holder = np.full((2, 2, 5), 9, dtype)
+    out = np.moveaxis(holder, -1, 0)[1:4]
+    block = Block(source.read(), source.spec.box, source.spec)
+    assert config.compute(Box((1, 0, 0), (3, 2, 2)), block, out=out) is out
+    np.testing.assert_array_equal(out, masks(block.data, [False, True, False]))
+    assert (holder[..., [0, 4]] == 9).all()
+    nothing = Block(None, None, source.spec)
+    config.compute(Box((0, 0, 0), (1, 2, 2)), nothing, out=holder[None, ..., 0])
+    assert not holder[..., 0].any()
+    assert config.widens
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_masks_are_made_without_blocks_in_between(dtype):
+    source = from_numpy(np.ones((128, 128, 128), "uint32"), attrs={"labels": CROP})
+    config = source.missing_annotations_mask({"a": [1], "b": [3], "c": [2]}).config
+    block = Block(source.read(), source.spec.box, source.spec)
+    box = Box((0, 0, 0, 0), (3, 128, 128, 128))
+    out = np.empty(box.shape, dtype)
+    tracemalloc.start()
+    try:
+        config.compute(box, block, out=out)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 2**20  # a mask has twice as much
+    assert out.mean(axis=(1, 2, 3)).tolist() == [1, 0, 1]
+
+
+def test_one_config_masks_what_each_of_its_sources_says():
+    config = labels(CROP).missing_annotations_mask({"a": [3]}).config
+    for entries, total in [(CROP, 0), ([], 3), (CROP, 0)]:
+        source = labels(entries)
+        block = Block(source.read(), source.spec.box, source.spec)
+        assert config.compute(Box((0, 0, 0), (1, 2, 2)), block).sum() == total
