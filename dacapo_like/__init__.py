@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from dacapo_like.cache_report import cache_statistics
 from dacapo_like.core import Array, ArrayConfig
 from dacapo_like.errors import DacapoLikeError, Problem
 from dacapo_like.geometry import Coordinate, Roi
 from dacapo_like.operators.constant import constant_like, ones_like
 from dacapo_like.registry import array_types, discover
+from dacapo_like.settings import configure, using
 from dacapo_like.sources.memory import from_gunpowder, from_numpy
 from dacapo_like.spec import ArraySpec
 from dacapo_like.transforms.config import Transform
@@ -99,6 +101,8 @@ __all__ = [
     "Uniform",
     "Weighted",
     "batches",
+    "cache_statistics",
+    "configure",
     "constant_like",
     "create_array",
     "dump",
@@ -111,6 +115,7 @@ __all__ = [
     "open_array",
     "pick_chunks",
     "run_blockwise",
+    "using",
     "verify",
 ]
 __all__ += [config.__name__ for config in array_types().values()]

@@ -1,4 +1,4 @@
-"""Decoded chunks that a process keeps, within a number of bytes, of all formats but those that TensorStore reads.
+"""Decoded chunks that a process keeps, within a number of bytes; TensorStore has a cache of its own.
 
 A chunk is known by the source that it belongs to, the state of the file that it was decoded from, and its index; so one of a
 file that was written anew is never found. A child that is forked starts with its parent's chunks, in the same memory.
@@ -10,7 +10,7 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterable
 from typing import Any, NamedTuple
 
 import attrs
@@ -22,8 +22,10 @@ from dacapo_like import settings
 ENTRY_BYTES = 512
 """What a chunk takes besides its voxels, roughly; it is counted, so that many tiny chunks are bounded too."""
 
+UNSETTLED = 10**8
+"""Nanoseconds in which a file may be written twice and keep its time."""
+
 _SHARE = 4  # of the cache a single chunk takes at most one such part
-_UNSETTLED = 10**8  # nanoseconds in which a file may be written twice and keep its time
 
 Chunk = NDArray[Any]
 Key = tuple[str, Hashable, Hashable]
@@ -55,7 +57,16 @@ def file_state(file_name: str) -> FileState:
 
 def is_settled(state: FileState) -> bool:
     """Whether a file was not written just now: else it may be written again and look the same."""
-    return abs(time.time_ns() - state.modified) > _UNSETTLED
+    return abs(time.time_ns() - state.modified) > UNSETTLED
+
+
+def settled_state(file_name: str) -> FileState | None:
+    """Give the state of a file; ``None`` of one that is gone, or was written just now, so that nothing of it is to be kept."""
+    try:
+        state = file_state(file_name)
+    except OSError:  # which is said where it is opened
+        return None
+    return state if is_settled(state) else None
 
 
 class Counts(NamedTuple):
@@ -130,30 +141,54 @@ class ChunkCache:
         if not settings.current().cache_bytes:
             return decode()
         key = (source, state, index)
-        while True:
-            with self._lock:
-                found = self._found(key)
-                coming = self._coming.get(key)
-                if found is None and coming is None:
-                    mine = self._coming[key] = _Coming()
-                    break
-            if found is not None:
-                return found
-            assert coming is not None  # noqa: S101  # else it is decoded here
-            coming.done.wait()
-            if coming.chunk is not None:
-                self._count(source, hits=1)
-                return coming.chunk
+        with self._lock:
+            found = self._found(key)
+        return self._decoded(key, decode) if found is None else found
+
+    def _decoded(self, key: Key, decode: Callable[[], Chunk]) -> Chunk:
+        """Decode a chunk, or wait for the thread that does."""
+        mine = _Coming()
         try:
+            while True:
+                with self._lock:
+                    found = self._found(key)
+                    coming = self._coming.setdefault(key, mine) if found is None else mine
+                if found is not None:
+                    return found
+                if coming is mine:
+                    break
+                coming.done.wait()
+                if coming.chunk is not None:
+                    with self._lock:
+                        self._counted(key[0])[0] += 1
+                    return coming.chunk
             mine.chunk = _owned(decode())
-        finally:
+            return mine.chunk
+        finally:  # of an interrupt too, else others would wait for ever
             with self._lock:
-                del self._coming[key]
-                if mine.chunk is not None:
-                    self._keep(key, mine.chunk)
+                if self._coming.get(key) is mine:
+                    del self._coming[key]
+                    if mine.chunk is not None:
+                        self._keep(key, mine.chunk)
             mine.done.set()
-        self._count(source, misses=1, decoded=mine.chunk.nbytes)
-        return mine.chunk
+
+    def find(self, keys: Iterable[Key | None]) -> list[Chunk | None]:
+        """Give those chunks that are kept, for readers that begin to decode all others before they wait for one.
+
+        Parameters
+        ----------
+        keys : iterable of Key or None
+            Source, state and index, as of `chunk`; ``None`` for one that is not to be kept.
+        """
+        with self._lock:
+            return [None if key is None else self._found(key) for key in keys]
+
+    def keep(self, key: Key, chunk: Chunk) -> Chunk:
+        """Keep a chunk that was not found, and has been decoded; give it read-only."""
+        owned = _owned(chunk)
+        with self._lock:
+            self._keep(key, owned)
+        return owned
 
     def counts(self) -> dict[str, Counts]:
         """Give what was asked for, source by source."""
@@ -161,7 +196,11 @@ class ChunkCache:
             held = dict.fromkeys(self._counts, 0)
             for (source, _, _), chunk in self._kept.items():
                 held[source] = held.get(source, 0) + _size(chunk)
-            return {source: Counts(*self._counts.get(source, (0, 0, 0)), held[source]) for source in held}
+            counted = {source: self._counts.get(source, (0, 0, 0)) for source in held}
+            return {
+                source: Counts(hits, misses, decoded, held[source])
+                for source, (hits, misses, decoded) in counted.items()
+            }
 
     @property
     def bytes_held(self) -> int:
@@ -189,24 +228,19 @@ class ChunkCache:
         return found
 
     def _keep(self, key: Key, chunk: Chunk) -> None:
-        limit, size = settings.current().cache_bytes, _size(chunk)
-        if not fits(chunk.nbytes):
+        counted = self._counted(key[0])
+        counted[1] += 1
+        counted[2] += chunk.nbytes
+        if key in self._kept or not fits(chunk.nbytes):
             return
-        self._make_room(limit - size)
+        self._make_room(settings.current().cache_bytes - _size(chunk))
         self._kept[key] = chunk
-        self._held += size
+        self._held += _size(chunk)
 
     def _make_room(self, most: int) -> None:
         while self._held > most:
             _, chunk = self._kept.popitem(last=False)
             self._held -= _size(chunk)
-
-    def _count(self, source: str, *, hits: int = 0, misses: int = 0, decoded: int = 0) -> None:
-        with self._lock:
-            counted = self._counted(source)
-            counted[0] += hits
-            counted[1] += misses
-            counted[2] += decoded
 
     def _counted(self, source: str) -> list[int]:
         return self._counts.setdefault(source, [0, 0, 0])
@@ -235,11 +269,11 @@ def _size(chunk: Chunk) -> int:
 
 def _owned(chunk: Chunk) -> Chunk:
     """Give a chunk that holds no more memory than its own, read-only."""
-    owner = chunk
+    owner: Any = chunk
     while isinstance(owner.base, np.ndarray):
         owner = owner.base
     held = len(owner.base) if isinstance(owner.base, bytes) else owner.nbytes
-    if held != chunk.nbytes or not isinstance(owner.base, (bytes, type(None))):
+    if held != chunk.nbytes:
         chunk = chunk.copy()
     chunk.setflags(write=False)
     return chunk

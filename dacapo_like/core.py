@@ -63,6 +63,29 @@ class Reader(ABC):
         """
         return lambda: self.read(box, out)
 
+    def keeps(self, shape: Sequence[int] | None = None) -> bool:  # noqa: ARG002  # for subclasses
+        """Whether decoded chunks are kept, by the settings that hold here, and `start_through` keeps its results in their place.
+
+        Parameters
+        ----------
+        shape : sequence of int, optional
+            Of a box: whether those are kept that it touches, wherever it is.
+        """
+        return False
+
+    def start_through(self, box: Box, through: engine.Through) -> Callable[[], NDArray[Any]]:
+        """Begin to read what a function of single voxels makes of a box; readers that keep chunks keep that instead.
+
+        Parameters
+        ----------
+        box : Box
+            Inside the array.
+        through : Through
+            Takes an ndarray, gives one of the same shape and of its own `dtype`.
+        """
+        finish = self.start(box)
+        return lambda: through(finish())
+
     def write(self, box: Box, data: NDArray[Any]) -> None:  # noqa: ARG002  # for subclasses
         """Replace the voxels of a box; readers whose `read_only` is ``None`` override this.
 
@@ -228,6 +251,13 @@ class OperatorConfig(ArrayConfig):
         """Give one operator on the source of `below` that does what this one does on top of it; ``None``: there is none.
 
         Both make a voxel of the one at its place.
+        """
+        return None
+
+    def split(self, source: ArraySpec) -> engine.Split | None:  # noqa: ARG002  # for subclasses
+        """Give two parts that together do the same, the first a function of single voxels that leaves fewer bytes; ``None``: there are none.
+
+        What it gives of a chunk is then kept in the place of the chunk.
         """
         return None
 

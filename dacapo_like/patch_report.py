@@ -16,12 +16,12 @@ from dacapo_like.patches.grid import Patch
 from dacapo_like.patches.sampler import PatchSampler
 from dacapo_like.patches.together import Together
 from dacapo_like.report import save_slices
+from dacapo_like.settings import format_bytes
 
 if TYPE_CHECKING:
     from rich.table import Table
 
 _MOST_DRAWN = 100
-_UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 
 
 def patches_table(experiment: Experiment) -> Table:
@@ -69,8 +69,8 @@ def _row(patches: PatchSampler | Cover, number: int, source: Together) -> tuple[
             shapes,
             told,
             "at random",
-            _bytes(weight),
-            "" if count is None else _bytes(count * weight),
+            format_bytes(weight),
+            "" if count is None else format_bytes(count * weight),
         )
     grid = patches.grids[number]
     along = "x".join(map(str, grid.counts))
@@ -79,8 +79,8 @@ def _row(patches: PatchSampler | Cover, number: int, source: Together) -> tuple[
         shapes,
         f"{len(grid)} ({along})",
         f"{part:.1%}",
-        _bytes(weight),
-        _bytes(len(grid) * weight),
+        format_bytes(weight),
+        format_bytes(len(grid) * weight),
     )
 
 
@@ -92,18 +92,6 @@ def _covered(source: Together, patches: Cover, number: int) -> float:
         sum(stop - first for first, stop in map(axis.write, range(len(axis)))) for axis in grid.axes
     )
     return float(math.prod(lengths) * math.prod(grid.lattice.voxel_size) / whole.size)
-
-
-def _bytes(count: int) -> str:
-    """Write a number of bytes as people read it.
-
-    Examples
-    --------
-    >>> _bytes(1000), _bytes(3 * 2**20)
-    ('1000 B', '3.0 MiB')
-    """
-    power = min(max(count.bit_length() - 1, 0) // 10, len(_UNITS) - 1)
-    return f"{count} B" if power == 0 else f"{count / 1024**power:.1f} {_UNITS[power]}"
 
 
 def save_patches(experiment: Experiment, name: str, path: str | Path) -> Path:

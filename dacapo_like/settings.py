@@ -114,13 +114,19 @@ class Settings:
     """
 
     cache_bytes: int = attrs.field(
-        default=CACHE_BYTES, converter=_as_bytes, validator=_at_least(0), metadata={"parse": parse_bytes}
+        default=CACHE_BYTES,
+        converter=_as_bytes,
+        validator=_at_least(0),
+        metadata={"parse": parse_bytes},
     )
     reads_in_flight: int = attrs.field(
         default=READS_IN_FLIGHT, validator=_at_least(1), metadata={"parse": _parse_count}
     )
     bytes_at_once: int = attrs.field(
-        default=BYTES_AT_ONCE, converter=_as_bytes, validator=_at_least(1), metadata={"parse": parse_bytes}
+        default=BYTES_AT_ONCE,
+        converter=_as_bytes,
+        validator=_at_least(1),
+        metadata={"parse": parse_bytes},
     )
 
 

@@ -6,20 +6,21 @@ whose parent had loaded TensorStore must not touch it; `usable` says so, and rea
 
 from __future__ import annotations
 
-import functools
 import os
 import re
 import sys
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import attrs
 
+from dacapo_like import settings
 from dacapo_like.errors import SourceError
 
-CACHE_BYTES = 256 * 2**20
-"""Decoded chunks that all arrays of a process keep together."""
+CACHE_BYTES = settings.CACHE_BYTES
+"""Decoded chunks that all arrays of a process keep together, unless its settings say otherwise."""
 
 ERRORS = (ValueError, IndexError, NotImplementedError, OSError, RuntimeError)
 """What TensorStore raises for the status codes that it has."""
@@ -67,14 +68,86 @@ def usable() -> bool:
     return not _Process.forked_from_tensorstore
 
 
-@functools.cache
-def _context() -> Any:
+class Begun:
+    """A read that TensorStore has begun.
+
+    A forked child never lets go of those of its parent: TensorStore would wait there for threads that it does not have.
+    """
+
+    __slots__ = ("_future",)
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    def result(self) -> Any:
+        """Wait for the voxels."""
+        return self._future.result()
+
+    def __del__(self) -> None:
+        if not usable():
+            _stranded.append(self._future)
+
+
+_stranded: list[Any] = []
+_contexts: dict[int, Any] = {}  # by the limit of the cache that they have
+
+
+def _context(*, cached: bool = True) -> Any:
+    limit = settings.current().cache_bytes if cached else 0
+    found = _contexts.get(limit)
+    return _contexts.setdefault(limit, _new_context(limit)) if found is None else found
+
+
+def _new_context(limit: int) -> Any:
     for name, value in _CURL.items():
         os.environ.setdefault(name, value)
     import tensorstore as ts
 
     retries = {f"{server}_request_retries": _RETRIES for server in ("gcs", "http", "s3")}
-    return ts.Context({"cache_pool": {"total_bytes_limit": CACHE_BYTES}, **retries})
+    return ts.Context({"cache_pool": {"total_bytes_limit": limit}, **retries})
+
+
+class Opened:
+    """An array that is opened when it is first read, and again for every other limit of the cache: TensorStore fixes it then.
+
+    Parameters
+    ----------
+    open_array : callable
+        Opens TensorStore's array.
+    """
+
+    def __init__(self, open_array: Callable[[], Any]) -> None:
+        self._open_array = open_array
+        self._arrays: dict[int, Any] = {}
+        _opened.add(self)
+
+    def __call__(self) -> Any:
+        """Give the array with the cache of the settings that hold here."""
+        limit = settings.current().cache_bytes
+        found = self._arrays.get(limit)
+        if found is None:
+            found = self._arrays[limit] = self._open_array()
+        return found
+
+    def forget(self, but: int | None = None) -> None:
+        """Let go what is open, and what the cache holds of it; but for one limit."""
+        self._arrays = {limit: found for limit, found in self._arrays.items() if limit == but}
+
+
+_opened: weakref.WeakSet[Opened] = weakref.WeakSet()
+
+
+def _forget_other_limits(now: settings.Settings) -> None:
+    if not usable():  # to let go what a parent has opened is to use it
+        return
+    kept = now.cache_bytes
+    for limit in [limit for limit in _contexts if limit != kept]:
+        _contexts.pop(limit, None)
+    for opened in list(_opened):
+        opened.forget(kept)
+
+
+settings.watch(_forget_other_limits)
 
 
 def open_zarr(
@@ -125,6 +198,7 @@ def open_array(
     write: bool = False,
     fill: bool = True,
     store_fill: bool = False,
+    cached: bool = True,
     **more: Any,
 ) -> Any:
     """Open an array of any of TensorStore's drivers; otherwise as `open_zarr`.
@@ -137,6 +211,8 @@ def open_array(
         TensorStore's spec of the folder.
     write, fill, store_fill
         As of `open_zarr`.
+    cached : bool
+        TensorStore keeps decoded chunks; else whoever reads does.
     **more
         Further members of the spec.
     """
@@ -150,7 +226,7 @@ def open_array(
         "open": True,  # as an argument it would undo an `assume_metadata` of `more`
         **more,
     }
-    return ts.open(spec, context=_context(), read=True, write=write).result()
+    return ts.open(spec, context=_context(cached=cached), read=True, write=write).result()
 
 
 class DeniedError(SourceError):

@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dacapo_like import using
 from dacapo_like.engine import Readout, ahead, consumers_first, merge_boxes
+from dacapo_like.engine import plans
 from dacapo_like.engine import reading as engine
 from dacapo_like.errors import ReadError, SourceError, SpecError
 from dacapo_like.geometry import Box
@@ -23,6 +25,9 @@ class Source:
         self.data = data
         self.boxes = []
         self.waited = []
+
+    def keeps(self, shape=None):
+        return False
 
     def start(self, box, out=None):
         self.boxes.append(box)
@@ -51,6 +56,9 @@ class Add:
         return None
 
     def folded(self, below):
+        return None
+
+    def split(self, source):
         return None
 
     def places(self, box, out, *inputs):
@@ -282,11 +290,11 @@ def test_operators_that_are_rigid_are_asked_once_for_each_shape(rigid):
 
 
 def test_plans_are_not_kept_without_bound(monkeypatch):
-    monkeypatch.setattr(engine, "_PLANS", 3)
+    monkeypatch.setattr(plans, "_PLANS", 3)
     readout = Readout(add(source()))
     for size in range(1, 12):
         readout.read(Box((0,), (size,)))
-        assert len(readout._plans) <= 3
+        assert len(readout._graph._plans) <= 3
 
 
 class Cut(Add):
@@ -674,11 +682,11 @@ def test_a_read_that_needs_far_more_than_it_gives_is_done_in_parts(monkeypatch, 
     whole = Readout(root).read(box)
     assert len(bottom.reader.boxes) == 1
     bottom.reader.boxes.clear()
-    monkeypatch.setattr(engine, "READ_AT_ONCE", 100 * 8)
     monkeypatch.setattr(engine, "_WORTH", 0.5)
     monkeypatch.setattr(engine, "_SMALLEST_PART", 20 * 8)
     out = np.empty((1, 3800), np.int64)[:, ::2] if given else None
-    cut = Readout(root).read(box, out)
+    with using(bytes_at_once=100 * 8):
+        cut = Readout(root).read(box, out)
     assert (out is None) or cut is out
     for found in (whole, cut):
         np.testing.assert_array_equal(found, expected)
@@ -686,7 +694,7 @@ def test_a_read_that_needs_far_more_than_it_gives_is_done_in_parts(monkeypatch, 
     assert max(part.size for part in bottom.reader.boxes) <= 950
 
 
-def test_a_read_that_needs_as_much_in_parts_is_done_at_once(monkeypatch):
+def test_a_read_that_needs_as_much_in_parts_is_done_at_once():
     class Everything(Add):
         def needs(self, box, *inputs):
             return (inputs[0].box,)
@@ -696,8 +704,9 @@ def test_a_read_that_needs_as_much_in_parts_is_done_at_once(monkeypatch):
 
     bottom = source(3000)
     root = Node(from_shape((3000,), np.int64), (bottom,), operation=Everything())
-    monkeypatch.setattr(engine, "READ_AT_ONCE", 100)
-    np.testing.assert_array_equal(Readout(root).read(Box((5,), (20,))), bottom.reader.data[5:25])
+    with using(bytes_at_once=100):
+        found = Readout(root).read(Box((5,), (20,)))
+    np.testing.assert_array_equal(found, bottom.reader.data[5:25])
     assert bottom.reader.boxes == [Box((0,), (3000,))]
 
 

@@ -3,11 +3,13 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
+import attrs
 import numpy as np
 import pytest
 import zarr
 
-from dacapo_like import tensorstores
+import dacapo_like
+from dacapo_like import settings, tensorstores
 from dacapo_like.errors import ReadError
 from dacapo_like.geometry import Box
 from dacapo_like.sources.zarr import ZarrArrayConfig
@@ -138,3 +140,80 @@ if child == 0:
 assert os.waitpid(child, 0)[1] == 0
 """
     subprocess.run([sys.executable, "-c", script], check=True, timeout=TIMEOUT)
+
+
+# Settings
+
+
+@pytest.fixture
+def as_before():
+    before = settings.current()
+    yield
+    dacapo_like.configure(**attrs.asdict(before))
+
+
+def limit_of(array):
+    context = array.spec(retain_context=True).to_json()["context"]
+    return context["cache_pool"].get("total_bytes_limit", 0)
+
+
+def test_arrays_have_the_cache_of_the_settings_that_hold(path, as_before):
+    opened_array = tensorstores.Opened(lambda: tensorstores.open_zarr(path, 3))
+    dacapo_like.configure(cache_bytes="3MiB")
+    first = opened_array()
+    assert limit_of(first) == 3 * 2**20
+    assert opened_array() is first
+    with dacapo_like.using(cache_bytes=0):
+        assert limit_of(opened_array()) == 0
+        assert opened_array() is not first
+    assert opened_array() is first
+    dacapo_like.configure(cache_bytes="1MiB")
+    assert limit_of(opened_array()) == 2**20
+
+
+def test_arrays_of_one_limit_share_a_cache_and_that_of_another_limit_goes(path, as_before):
+    dacapo_like.configure(cache_bytes="3MiB")
+    shared = tensorstores._context()
+    assert tensorstores._context() is shared
+    with dacapo_like.using(cache_bytes="2MiB"):
+        assert tensorstores._context() is not shared
+    assert tensorstores._context() is shared
+    assert len(tensorstores._contexts) == 1
+    dacapo_like.configure(cache_bytes="4MiB")
+    assert tensorstores._context() is not shared
+    assert len(tensorstores._contexts) == 1
+
+
+def test_an_array_that_is_not_read_any_more_keeps_no_cache_of_another_limit(path, as_before):
+    """Its chunks are let go when the settings change, not when somebody reads it again."""
+    opened_array = tensorstores.Opened(lambda: tensorstores.open_zarr(path, 3))
+    dacapo_like.configure(cache_bytes="3MiB")
+    opened_array()
+    assert list(opened_array._arrays) == [3 * 2**20]
+    dacapo_like.configure(cache_bytes="4MiB")
+    assert not opened_array._arrays
+
+
+def test_settings_change_in_a_forked_child_whose_parent_reads(path, as_before):
+    """What its parent has opened it can neither use nor let go."""
+    array = opened(path, missing="error")
+    dacapo_like.configure(cache_bytes="3MiB")
+    expected = np.asarray(array)
+
+    def job():
+        with dacapo_like.using(cache_bytes=0):
+            first = array[3:9, 5:17]
+        dacapo_like.configure(cache_bytes="1MiB")
+        return first, array[3:9, 5:17]
+
+    for block in in_forked_child(job):
+        np.testing.assert_array_equal(block, expected[3:9, 5:17])
+
+
+def test_voxels_are_the_same_under_all_settings(path, as_before):
+    array, expected = opened(path), np.arange(400).reshape(20, 20)
+    for limit in (0, 2**20, 0, 2**28):
+        dacapo_like.configure(cache_bytes=limit)
+        np.testing.assert_array_equal(array[3:17, 2:19], expected[3:17, 2:19])
+        with dacapo_like.using(cache_bytes=2**10):
+            np.testing.assert_array_equal(array[3:17, 2:19], expected[3:17, 2:19])

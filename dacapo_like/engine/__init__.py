@@ -4,21 +4,31 @@ The engine knows nodes only through `Node`, so it stands below `core` and `Array
 size of a volume: a plan holds one entry per node and box.
 """
 
-from dacapo_like.engine.nodes import Block, Node, Operation, Reads, Voxels, consumers_first
+from dacapo_like.engine.nodes import (
+    Block,
+    Node,
+    Operation,
+    Reads,
+    Split,
+    Through,
+    Voxels,
+    consumers_first,
+)
 from dacapo_like.engine.plans import Plan, make_plan, merge_boxes
-from dacapo_like.engine.reading import READ_AT_ONCE, Readout, ahead
+from dacapo_like.engine.reading import Readout, ahead
 from dacapo_like.engine.stages import Stage, stages_of
 from dacapo_like.engine.writing import not_writable, write, written_node
 
 __all__ = [
-    "READ_AT_ONCE",
     "Block",
     "Node",
     "Operation",
     "Plan",
     "Readout",
     "Reads",
+    "Split",
     "Stage",
+    "Through",
     "Voxels",
     "ahead",
     "consumers_first",

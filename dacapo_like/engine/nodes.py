@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 
+import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.errors import DacapoLikeError
@@ -34,6 +35,28 @@ class Block(NamedTuple):
     box: Box | None
     spec: ArraySpec
     placed: bool = False
+
+
+class Through(Protocol):
+    """A function of single voxels; equal ones do the same."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of what it gives."""
+        ...
+
+    def __call__(self, voxels: Voxels, /) -> Voxels:
+        """Give an array of the same shape."""
+        ...
+
+    def __hash__(self) -> int: ...
+
+
+class Split(NamedTuple):
+    """An operation in two parts: a function of single voxels of its input, then an operation on what that gives."""
+
+    through: Through
+    operation: Operation
 
 
 class Operation(Protocol):
@@ -67,6 +90,10 @@ class Operation(Protocol):
         """Give one operation on the input of `below` that does what both do; ``None``: there is none."""
         ...
 
+    def split(self, source: ArraySpec) -> Split | None:
+        """Give two parts of which the first makes fewer bytes of its one input than it has; ``None``: there are none."""
+        ...
+
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:
         """Give the box of each input that a box of the output is made of; ``None``: not read."""
         ...
@@ -85,7 +112,7 @@ class Operation(Protocol):
 
 
 class Reads(Protocol):
-    """What a source does."""
+    """What a source does; what each member promises is told in `core.Reader`."""
 
     @property
     def read_only(self) -> str | None:
@@ -98,6 +125,14 @@ class Reads(Protocol):
 
     def start(self, box: Box, out: Voxels | None = None) -> Callable[[], Voxels]:
         """Begin to read a box; the function that is returned waits for it."""
+        ...
+
+    def keeps(self, shape: Sequence[int] | None = None) -> bool:
+        """Whether decoded chunks are kept, so that what a function makes of them may be; of boxes of any shape, or of some."""
+        ...
+
+    def start_through(self, box: Box, through: Through) -> Callable[[], Voxels]:
+        """Begin to read what a function makes of a box."""
         ...
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from dacapo_like.engine.nodes import Node
-from dacapo_like.engine.stages import Stage
+from dacapo_like.engine.stages import Stage, stages_of
 from dacapo_like.errors import ReadError
 from dacapo_like.geometry import Box
+
+_PLANS = 256  # kept for a tree; each serves all boxes of its shape
 
 
 def merge_boxes(boxes: Iterable[Box]) -> list[Box]:
@@ -100,18 +102,62 @@ class Plan:
         Bytes of all blocks but the first step's.
     rigid : bool
         Whether the boxes of all steps move with that of the root, as long as it moves in space.
+    kept : bool
+        Whether sources keep what they give to several operations that were split; else they would decode for each.
     """
 
-    __slots__ = ("box", "held", "rigid", "steps")
+    __slots__ = ("box", "held", "kept", "rigid", "steps")
 
     def __init__(self, box: Box, steps: Sequence[Step]) -> None:
         self.box = box
         self.steps = tuple(steps)
         self.held = sum(step.nbytes for step in steps[1:])
+        self.kept = all(
+            step.stage.reader.keeps(step.box.shape)
+            for step in steps
+            if step.stage.is_part and step.stage.reader is not None
+        )
         dims = {step.stage.spec.dims for step in steps}
         self.rigid = len(dims) == 1 and all(
             step.stage.operation is None or step.stage.operation.rigid for step in steps
         )
+
+
+class Graph:
+    """A tree as it is read, and the plans that were made for it.
+
+    Parameters
+    ----------
+    root : Node
+        Of the tree.
+    split : bool
+        As `stages_of` takes it.
+
+    Attributes
+    ----------
+    edge : Edge
+        From the root to the first stage.
+    stages : tuple of Stage
+        Consumers first.
+    """
+
+    __slots__ = ("_plans", "edge", "stages")
+
+    def __init__(self, root: Node, *, split: bool) -> None:
+        self.edge, self.stages = stages_of(root, split=split)
+        self._plans: dict[tuple[tuple[int, ...], tuple[int, ...]], Plan] = {}
+
+    def plan(self, box: Box) -> Plan:
+        """Give the plan for a box of the first stage, or for one of its shape elsewhere."""
+        key = box.shape, box.offset[: len(box.shape) - self.stages[0].spec.dims]
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = make_plan(self.stages, box)
+            if plan.rigid:
+                if len(self._plans) >= _PLANS:
+                    self._plans.clear()
+                self._plans[key] = plan
+        return plan
 
 
 def make_plan(stages: Sequence[Stage], box: Box) -> Plan:

@@ -11,23 +11,19 @@ import numpy as np
 
 from dacapo_like import settings
 from dacapo_like.engine.nodes import Block, Node, Voxels, place
-from dacapo_like.engine.plans import Plan, Step, check_need, make_plan
-from dacapo_like.engine.stages import Stage, stages_of
+from dacapo_like.engine.plans import Graph, Plan, Step, check_need
+from dacapo_like.engine.stages import Stage
 from dacapo_like.errors import DacapoLikeError, ReadError
 from dacapo_like.geometry import Box, box_between
 
 _T = TypeVar("_T")
 Finish: TypeAlias = Callable[[], Voxels]
 
-READ_AT_ONCE = 2**26
-"""Bytes that a read may hold besides its result; more only where that is a small part of them, or parts would need no less."""
-
 _WORTH = 4  # times its result is what a read may hold in any case
 _SMALLEST_SAVING = 0.75  # of what a read holds its halves may hold at most
 _SMALLEST_PART = (
     2**16
 )  # bytes of a result that is not cut for what voxels ask for: they may do so wherever it is cut
-_PLANS = 256  # kept per array; each serves all boxes of its shape
 
 
 def ahead(reads: Iterable[Callable[[], _T]], number: int | None = None) -> Iterator[_T]:
@@ -66,34 +62,30 @@ class Readout:
         Of the tree.
     """
 
-    __slots__ = ("_edge", "_plans", "_stages", "root")
+    __slots__ = ("_graphs", "root")
 
     def __init__(self, root: Node) -> None:
         self.root = root
-        self._edge, self._stages = stages_of(root)
-        self._plans: dict[tuple[tuple[int, ...], tuple[int, ...]], Plan] = {}
+        self._graphs: dict[int, Graph] = {}
 
     @property
-    def stages(self) -> tuple[Stage, ...]:
-        """What is done in a read, consumers first."""
-        return self._stages
+    def _graph(self) -> Graph:
+        """The tree, simplified for what sources may keep by the settings that hold here."""
+        return self._graph_for(settings.current().cache_bytes)
+
+    def _graph_for(self, limit: int) -> Graph:
+        graph = self._graphs.get(limit)
+        if graph is None:
+            graph = Graph(self.root, split=limit > 0)
+            self._graphs = (
+                {limit: graph} if len(self._graphs) > 3 else {**self._graphs, limit: graph}
+            )
+        return graph
 
     def plan(self, box: Box) -> Plan:
         """Give the plan for a box, or for one of its shape elsewhere."""
-        return self._plan(self._edge.in_stage(box))
-
-    def _plan(self, box: Box) -> Plan:
-        """Give the plan for a box of the first stage."""
-        spec = self._stages[0].spec
-        key = box.shape, box.offset[: len(box.shape) - len(spec.voxel_size)]
-        plan = self._plans.get(key)
-        if plan is None:
-            plan = make_plan(self._stages, box)
-            if plan.rigid:
-                if len(self._plans) >= _PLANS:
-                    self._plans.clear()
-                self._plans[key] = plan
-        return plan
+        graph = self._graph
+        return graph.plan(graph.edge.in_stage(box))
 
     def read(self, box: Box, out: Voxels | None = None) -> Voxels:
         """Read a box.
@@ -122,44 +114,51 @@ class Readout:
         if 0 in box.shape:
             empty = np.empty(box.shape, self.root.spec.dtype) if out is None else out
             return lambda: empty
-        return self._start(self._edge.in_stage(box), out)
+        graph = self._graph
+        plan = graph.plan(graph.edge.in_stage(box))
+        if not plan.kept:
+            graph = self._graph_for(0)
+            plan = graph.plan(graph.edge.in_stage(box))
+        return _start(graph, plan, graph.edge.in_stage(box), out)
 
-    def _start(self, box: Box, out: Voxels | None) -> Finish:
-        plan = self._plan(box)
-        given = plan.steps[0].nbytes
-        most = max(READ_AT_ONCE, _WORTH * given)
-        parts = self._parts(box, plan.held) if plan.held > most else None
-        if parts is not None:
-            return lambda: self._read_parts(box, parts, out)
-        finish = _Run(plan, box, out, most if given > _SMALLEST_PART else None).finish
 
-        def read() -> Voxels:
-            try:
-                return finish()
-            except _TooMuchError:
-                longest = max(range(len(box.shape)), key=box.shape.__getitem__)
-                return self._read_parts(box, _halves(box, longest), out)
+def _start(graph: Graph, plan: Plan, box: Box, out: Voxels | None) -> Finish:
+    given = plan.steps[0].nbytes
+    most = max(settings.current().bytes_at_once, _WORTH * given)
+    parts = _parts(graph, box, plan.held) if plan.held > most else None
+    if parts is not None:
+        return lambda: _read_parts(graph, box, parts, out)
+    finish = _Run(plan, box, out, most if given > _SMALLEST_PART else None).finish
 
-        return read
+    def read() -> Voxels:
+        try:
+            return finish()
+        except _TooMuchError:
+            longest = max(range(len(box.shape)), key=box.shape.__getitem__)
+            return _read_parts(graph, box, _halves(box, longest), out)
 
-    def _read_parts(self, box: Box, parts: Sequence[Box], out: Voxels | None) -> Voxels:
-        target = np.empty(box.shape, self.root.spec.dtype) if out is None else out
-        for part in parts:
-            self._start(part, target[part.slices_in(box)])()
-        return target
+    return read
 
-    def _parts(self, box: Box, cost: int) -> tuple[Box, Box] | None:
-        """Cut a box where its halves hold much less than the whole; ``None`` where there is no such place.
 
-        A slice through a rotated volume needs nearly all of it, each small part of the slice a small part.
-        """
-        for axis in sorted(range(len(box.shape)), key=lambda i: -box.shape[i]):
-            if box.shape[axis] < 2:
-                break
-            halves = _halves(box, axis)
-            if all(self._plan(half).held <= _SMALLEST_SAVING * cost for half in halves):
-                return halves
-        return None
+def _read_parts(graph: Graph, box: Box, parts: Sequence[Box], out: Voxels | None) -> Voxels:
+    target = np.empty(box.shape, graph.stages[0].spec.dtype) if out is None else out
+    for part in parts:
+        _start(graph, graph.plan(part), part, target[part.slices_in(box)])()
+    return target
+
+
+def _parts(graph: Graph, box: Box, cost: int) -> tuple[Box, Box] | None:
+    """Cut a box where its halves hold much less than the whole; ``None`` where there is no such place.
+
+    A slice through a rotated volume needs nearly all of it, each small part of the slice a small part.
+    """
+    for axis in sorted(range(len(box.shape)), key=lambda i: -box.shape[i]):
+        if box.shape[axis] < 2:
+            break
+        halves = _halves(box, axis)
+        if all(graph.plan(half).held <= _SMALLEST_SAVING * cost for half in halves):
+            return halves
+    return None
 
 
 def _halves(box: Box, axis: int) -> tuple[Box, Box]:

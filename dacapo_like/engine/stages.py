@@ -6,12 +6,12 @@ What a read costs then does not depend on how many wrappers people put around an
 from __future__ import annotations
 
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dacapo_like.engine.nodes import Node, Operation, Reads, consumers_first
+from dacapo_like.engine.nodes import Node, Operation, Reads, Through, Voxels, consumers_first
 from dacapo_like.geometry import Box
 from dacapo_like.spec import ArraySpec
 
@@ -56,15 +56,25 @@ class Stage:
         That of the node, or one that does the work of a chain that ends with it.
     edges : tuple of Edge
         One for each input of the operation.
+    is_part : bool
+        Whether the source gives what the first part of an operation makes of it.
     """
 
-    __slots__ = ("edges", "node", "operation", "reader", "spec", "specs")
+    __slots__ = ("edges", "is_part", "node", "operation", "reader", "spec", "specs")
 
-    def __init__(self, node: Node, operation: Operation | None, edges: Sequence[Edge]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        operation: Operation | None = None,
+        edges: Sequence[Edge] = (),
+        reader: Reads | None = None,
+        spec: ArraySpec | None = None,
+    ) -> None:
         self.node = node
-        self.spec = node.spec
-        self.reader: Reads | None = node.reader
+        self.spec = node.spec if spec is None else spec
+        self.reader = node.reader if reader is None else reader
         self.operation = operation
+        self.is_part = isinstance(reader, _Through)
         self.edges = tuple(edges)
         self.specs = tuple(edge.spec for edge in edges)
 
@@ -81,8 +91,15 @@ class Stage:
         return widens and np.can_cast(self.spec.dtype, dtype, "safe")
 
 
-def stages_of(root: Node) -> tuple[Edge, tuple[Stage, ...]]:
+def stages_of(root: Node, *, split: bool = False) -> tuple[Edge, tuple[Stage, ...]]:
     """Simplify a tree.
+
+    Parameters
+    ----------
+    root : Node
+        Of the tree.
+    split : bool
+        Let sources that keep chunks keep what operations make of them, where that is smaller.
 
     Returns
     -------
@@ -92,13 +109,14 @@ def stages_of(root: Node) -> tuple[Edge, tuple[Stage, ...]]:
         All that are left, each behind those that consume it.
     """
     made: dict[int, Edge] = {}
+    parts: dict[Hashable, Stage] | None = {} if split else None
     for node in reversed(consumers_first(root)):
-        made[id(node)] = _edge_to(node, [made[id(below)] for below in node.inputs])
+        made[id(node)] = _edge_to(node, [made[id(below)] for below in node.inputs], parts)
     edge = made[id(root)]
     return edge, consumers_first(edge.stage)
 
 
-def _edge_to(node: Node, edges: Sequence[Edge]) -> Edge:
+def _edge_to(node: Node, edges: Sequence[Edge], parts: dict[Hashable, Stage] | None) -> Edge:
     operation = node.operation
     if operation is not None:
         offset = operation.view_offset(*(edge.spec for edge in edges))
@@ -107,6 +125,8 @@ def _edge_to(node: Node, edges: Sequence[Edge]) -> Edge:
             return Edge(node, node.spec, edge.stage, _sum(offset, edge.shift))
         if len(edges) == 1:
             operation, edges = _folded(operation, edges[0])
+            if parts is not None:
+                operation, edges = _split(operation, edges[0], parts)
     return Edge(node, node.spec, Stage(node, operation, edges), (0,) * node.spec.ndim)
 
 
@@ -120,6 +140,47 @@ def _folded(operation: Operation, edge: Edge) -> tuple[Operation, Sequence[Edge]
             spec = edge.spec.replace(dtype=source.spec.dtype)  # voxel for voxel: of one extent
             return both, [Edge(edge.node, spec, source.stage, _sum(edge.shift, source.shift))]
     return operation, [edge]
+
+
+def _split(
+    operation: Operation, edge: Edge, parts: dict[Hashable, Stage]
+) -> tuple[Operation, Sequence[Edge]]:
+    """Leave the first part of an operation to the source, where that keeps what it gives."""
+    source = edge.stage
+    if source.reader is None or not source.reader.keeps():
+        return operation, [edge]
+    both = operation.split(edge.spec)
+    if both is None:
+        return operation, [edge]
+    key = id(source), both.through
+    if key not in parts:
+        spec = source.spec.replace(dtype=both.through.dtype)
+        parts[key] = Stage(source.node, reader=_Through(source.reader, both.through), spec=spec)
+    spec = edge.spec.replace(dtype=both.through.dtype)
+    return both.operation, [Edge(edge.node, spec, parts[key], edge.shift)]
+
+
+class _Through:
+    """Reads what a function makes of the voxels of a source."""
+
+    read_only = "these are no voxels of a source"
+
+    def __init__(self, reader: Reads, through: Through) -> None:
+        self._reader = reader
+        self._through = through
+
+    def start(self, box: Box, out: Voxels | None = None) -> Callable[[], Voxels]:  # noqa: ARG002  # the caller copies
+        return self._reader.start_through(box, self._through)
+
+    def keeps(self, shape: Sequence[int] | None = None) -> bool:
+        return self._reader.keeps(shape)
+
+    def start_through(self, box: Box, through: Through) -> Callable[[], Voxels]:
+        finish = self.start(box)
+        return lambda: through(finish())
+
+    def write(self, box: Box, data: Voxels) -> None:
+        raise NotImplementedError
 
 
 def _sum(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import attrs
 import numpy as np
@@ -40,6 +40,7 @@ class LabelClasses:
 
     groups: tuple[tuple[int, ...], ...]
     background: int
+    dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
 
     @cached_property
     def _numbers(self) -> tuple[dict[int, int], dict[tuple[bool, ...], int]]:

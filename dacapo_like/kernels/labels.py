@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import operator
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import attrs
 import numpy as np
 
 from dacapo_like.kernels._blocks import boxes, destination, part
@@ -172,6 +173,23 @@ def mark_positive(labels: NDArray[Any], channels: Sequence[bool], *, out: NDArra
         above = part(labels, box) > 0
         for channel, marked in enumerate(channels):
             part(out, (channel, *box))[...] = above if marked else 0
+
+
+@attrs.frozen
+class Positive:
+    """Says of each label whether it is above 0.
+
+    Examples
+    --------
+    >>> Positive()(np.array([-1, 0, 2]))
+    array([0, 0, 1], dtype=uint8)
+    """
+
+    dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
+
+    def __call__(self, labels: NDArray[Any]) -> NDArray[np.uint8]:
+        """Give 1 or 0, as uint8."""
+        return (labels > 0).view(np.uint8)
 
 
 def holdable(group: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:

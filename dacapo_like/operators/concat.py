@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, NamedTuple
 
 import attrs
@@ -28,6 +29,7 @@ from dacapo_like.spec import ArraySpec, CommonGrid
 _MOST_CHANNELS = (
     2**16
 )  # where concats of concats double them, a small document would fill the memory
+_PARTS = 4  # numbers of channels that the sources of one config may have
 
 
 class _Part(NamedTuple):
@@ -137,7 +139,6 @@ class ConcatArrayConfig(SeveralConfig):
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Copy each share into its channels, unless it was made there."""
         inputs = [block.spec for block in blocks]
-        grid = self._grid(inputs)
         result = np.empty(box.shape, promoted_dtype(inputs)) if out is None else out
         for part, low, high in self._wanted(box, inputs):
             if part.input is None:
@@ -147,6 +148,7 @@ class ConcatArrayConfig(SeveralConfig):
             if block.placed:
                 continue
             assert block.box is not None  # noqa: S101  # it was asked for
+            grid = self._grid(inputs)
             share = self._input_box(part, low, high, box, inputs, grid).slices_in(block.box)
             np.copyto(_as_input(result, box, low, high, block.spec), block.data[share])
         return result
@@ -156,12 +158,19 @@ class ConcatArrayConfig(SeveralConfig):
 
     def _parts(self, inputs: Sequence[ArraySpec]) -> list[_Part]:
         """Give the share of every channel name, in order."""
+        return self._parts_of(tuple([spec.num_channels for spec in inputs]))
+
+    @cached_property
+    def _parts_of(self) -> Callable[[tuple[int | None, ...]], list[_Part]]:
+        return lru_cache(_PARTS)(self._find_parts)  # asked for several times at every read
+
+    def _find_parts(self, counts: Sequence[int | None]) -> list[_Part]:
         order = {name: i for i, name in enumerate(self.source_array_configs)}
         default = len(order) if self.default_config is not None else None
         parts, start = [], 0
         for name in self.channels:
             index = order.get(name, default)
-            count = 1 if index is None else (inputs[index].num_channels or 1)
+            count = 1 if index is None else (counts[index] or 1)
             parts.append(_Part(name, index, start, start + count))
             start += count
         return parts
@@ -225,8 +234,8 @@ def _as_input(out: NDArray[Any], box: Box, low: int, high: int, spec: ArraySpec)
     """Give channels `low` to `high` in a block of the output, with the axes of their input."""
     if "c" not in spec.axes:
         return out[low - box.offset[0]]  # type: ignore[no-any-return]  # it has further axes
-    channels = out[low - box.offset[0] : high - box.offset[0]]
-    return np.moveaxis(channels, 0, spec.axes.index("c"))
+    channels, c = out[low - box.offset[0] : high - box.offset[0]], spec.axes.index("c")
+    return channels if c == 0 else np.moveaxis(channels, 0, c)
 
 
 @array_method

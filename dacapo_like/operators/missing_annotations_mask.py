@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import Array, Block, Named, about
+from dacapo_like.engine import Split
 from dacapo_like.errors import SpecError
 from dacapo_like.geometry import Box
-from dacapo_like.kernels.labels import mark_positive
+from dacapo_like.kernels.labels import Positive, mark_positive
 from dacapo_like.operators._groups import GroupedConfig, as_groupings
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
@@ -57,6 +58,10 @@ class MissingAnnotationsMaskConfig(GroupedConfig):
         if True in self._annotated(inputs[0].attrs)[box.slices[0]]:
             return super().needs(box, *inputs)
         return (None,)
+
+    def split(self, source: ArraySpec) -> Split | None:
+        """Tell labels above 0 from the others."""
+        return None if source.dtype.itemsize == 1 else Split(Positive(), self)
 
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Mark the labels in the channels that are annotated."""

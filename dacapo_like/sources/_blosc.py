@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, TYPE_CHECKING
 
 from dacapo_like.errors import ReadError
-from dacapo_like.geometry import Box
-from dacapo_like.sources._chunk_files import Files, cells_touched
+from dacapo_like.sources._chunk_files import Files
 
 if TYPE_CHECKING:
     from dacapo_like.sources._place import Place
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 _HEADER = struct.Struct("<4xI8x")
 _MOST = 16  # bytes that a filter may make of one byte of voxels
-_MOST_KEPT = 2**20  # chunks that are remembered
 
 Index = tuple[int, ...]
 
@@ -60,7 +58,7 @@ def blosc_guard(metadata: ArrayMetadata, place: Place, lead: int = 0) -> BloscGu
 
 
 class BloscGuard:
-    """Looks at the header of every chunk before it is read, at each once.
+    """Looks at the headers of chunks before they are read.
 
     Parameters
     ----------
@@ -85,25 +83,23 @@ class BloscGuard:
         lead: int = 0,
     ) -> None:
         self._files = files
-        self._chunk_shape = chunk_shape
+        self.chunk_shape = chunk_shape
         self._nbytes = math.prod(chunk_shape) * itemsize
         self._open_file = open_file
         self._lead = lead
-        self._seen: set[Index] = set()
 
-    def check(self, box: Box, where: str) -> None:
-        """Look at the chunks that a box touches; of what else is wrong with one, whoever reads it says it.
+    def check(self, chunks: Sequence[Index]) -> None:
+        """Look at some chunks; of what else is wrong with one, whoever reads it says it.
 
         Raises
         ------
         ReadError
             One claims far more bytes than its voxels take.
         """
-        unseen = [i for i in cells_touched(box, self._chunk_shape) if i not in self._seen]
-        for name, inside in self._by_file(unseen).items():
+        for name, inside in self._by_file(chunks).items():
             try:
                 with self._open_file(name) as file:
-                    claimed = max(self._claimed(file, index) for index in inside)
+                    claimed = max([self._claimed(file, index) for index in inside])
             except (OSError, EOFError, zlib.error):
                 continue
             if claimed > _MOST * self._nbytes:
@@ -111,19 +107,16 @@ class BloscGuard:
                     "a chunk claims to unpack to far more than its voxels take",
                     got=f"{claimed} bytes in {name}",
                     expected=f"{self._nbytes} bytes",
-                    where=where,
                 )
-        if len(self._seen) > _MOST_KEPT:
-            self._seen.clear()
-        self._seen.update(unseen)
 
     def _by_file(self, chunks: Sequence[Index]) -> dict[str, list[Index]]:
         """Give the chunks of each file, by their indices in it."""
         shards = self._files.shards
-        counts = (1,) * len(self._chunk_shape) if shards is None else shards.counts
+        if shards is None:
+            return {self._files.name(chunk): [chunk] for chunk in chunks}
         found = defaultdict(list)
         for chunk in chunks:
-            file, inside = zip(*map(divmod, chunk, counts), strict=True)
+            file, inside = zip(*map(divmod, chunk, shards.counts), strict=True)
             found[self._files.name(file)].append(inside)
         return found
 
@@ -133,6 +126,7 @@ class BloscGuard:
         start = 0 if shards is None else shards.start(file, inside)
         if start is None:
             return 0
-        file.seek(start + self._lead)
+        if start + self._lead or shards is not None:
+            file.seek(start + self._lead)
         header = file.read(_HEADER.size)
         return int(_HEADER.unpack(header)[0]) if len(header) == _HEADER.size else 0

@@ -6,12 +6,14 @@ import math
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
+from operator import floordiv
 from typing import IO, Any
 
 import attrs
 
 from dacapo_like.geometry import Box
 
+_MOST_SEEN = 2**20
 _USUAL_INDEX = ({"name": "bytes"}, {"name": "crc32c"})
 
 
@@ -23,9 +25,46 @@ def cells_touched(box: Box, shape: Sequence[int]) -> Iterator[tuple[int, ...]]:
     >>> list(cells_touched(Box((3, 0), (2, 4)), (4, 4)))
     [(0, 0), (1, 0)]
     """
-    return product(
-        *(range(a // n, -(-b // n)) for a, b, n in zip(box.offset, box.end, shape, strict=True))
-    )
+    return product(*map(cells_along, box.offset, box.shape, shape))
+
+
+def cells_along(start: int, length: int, cell: int) -> range:
+    """Give the index of each cell along an axis that an interval touches."""
+    return range(start // cell, -(-(start + length) // cell))
+
+
+class Seen:
+    """Cells of a grid that were looked at; most reads touch only such, and that is found out fast.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Of a cell.
+
+    Examples
+    --------
+    >>> seen = Seen((4, 4))
+    >>> seen.add([(0, 0)])
+    >>> seen.others(Box((3, 0), (2, 4)))
+    [(1, 0)]
+    """
+
+    def __init__(self, shape: Sequence[int]) -> None:
+        self._shape = tuple(shape)
+        self._cells: set[tuple[int, ...]] = set()
+
+    def others(self, box: Box) -> list[tuple[int, ...]]:
+        """Give the cells that a box touches and that were not looked at."""
+        cells = self._cells
+        if cells.issuperset(cells_touched(box, self._shape)):
+            return []
+        return [cell for cell in cells_touched(box, self._shape) if cell not in cells]
+
+    def add(self, cells: Iterable[tuple[int, ...]]) -> None:
+        """Remember cells, but not without bound."""
+        if len(self._cells) > _MOST_SEEN:
+            self._cells = set()
+        self._cells.update(cells)
 
 
 @attrs.frozen(kw_only=True)
@@ -97,6 +136,12 @@ class Files:
         parts = [*([self.prefix] if self.prefix else []), *map(str, index)]
         return self.separator.join(parts)
 
-    def touched(self, box: Box) -> Iterator[tuple[int, ...]]:
-        """Give the indices of the files that a box touches."""
-        return cells_touched(box, self.shape)
+    def file_of(self, chunk: tuple[int, ...]) -> tuple[int, ...]:
+        """Give the index of the file that a chunk is in."""
+        if self.shards is None:
+            return chunk
+        return tuple(map(floordiv, chunk, self.shards.counts))
+
+    def of(self, chunks: Iterable[tuple[int, ...]]) -> Iterable[tuple[int, ...]]:
+        """Give the indices of the files that some chunks are in."""
+        return chunks if self.shards is None else dict.fromkeys(map(self.file_of, chunks))

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dacapo_like.chunk_cache import FileState, file_state, is_settled
 from dacapo_like.errors import DacapoLikeError, SourceError, did_you_mean
-from dacapo_like.geometry import Box
-from dacapo_like.sources._h5_gzip import fill_inflated
 
 T = TypeVar("T")
 
@@ -197,10 +195,9 @@ def check_storage(file: Any, dataset: Any, where: str) -> None:
 
 
 class PerProcess(Generic[T]):
-    """What is found in a file that is opened at the first call, and again in a forked child: there a handle is its parent's.
+    """What is found in a file, which is opened at the first call.
 
-    The file stays open, and with it HDF5's cache of decoded chunks, until this goes. Threads that come at the same time each
-    open it; one of the handles stays.
+    It is opened again in a forked child, where a handle is its parent's, and when it was written anew. The file stays open until this goes. Threads that come at the same time each open it; one of the handles stays.
 
     Parameters
     ----------
@@ -214,22 +211,33 @@ class PerProcess(Generic[T]):
         self._file_name, self._find = file_name, find
         self._opened: _Opened | None = None
 
-    def __call__(self) -> T:
-        """Give what was found, in this process."""
-        opened = self._opened
-        if opened is None or opened.pid != os.getpid():
-            if opened is not None:
-                opened.file.close()
+    def __call__(self) -> tuple[T, FileState | None]:
+        """Give what was found, in this process, and the state of the file; ``None`` where nothing of it is to be kept."""
+        state, opened = self._state(), self._opened
+        if opened is not None and opened.pid != os.getpid():
+            opened.file.close()
+            opened = None
+        if opened is None or state not in (None, opened.state):
+            self._opened = opened = (
+                None  # closes it, if nobody reads: else HDF5 gives the same handle again
+            )
             file = open_file(self._file_name)
-            opened = self._opened = _Opened(os.getpid(), file, self._find(file))
+            opened = self._opened = _Opened(os.getpid(), file, self._find(file), state)
         found: T = opened.found
-        return found
+        return found, state if state is not None and is_settled(state) else None
+
+    def _state(self) -> FileState | None:
+        try:
+            return file_state(self._file_name)
+        except OSError:  # it is gone: what is open goes on as it was
+            return None
 
 
 class _Opened(NamedTuple):
     pid: int
     file: Any
     found: Any
+    state: FileState | None
 
 
 def plain_value(value: Any) -> Any:
@@ -249,17 +257,3 @@ def plain_value(value: Any) -> Any:
     if isinstance(value, np.generic):
         return value.item()
     return value if isinstance(value, (str, int, float)) else None  # what is left is h5py.Empty
-
-
-def fill(target: NDArray[Any], dataset: Any, box: Box) -> None:
-    """Read a box of the stored array, straight into the target where its memory is in stored order."""
-    import h5py  # heavy
-
-    if fill_inflated(target, dataset, box):
-        return
-    data = target if target.flags.c_contiguous else np.empty(box.shape, target.dtype)
-    space = dataset.id.get_space()
-    space.select_hyperslab(box.offset, box.shape)
-    dataset.id.read(h5py.h5s.create_simple(box.shape), space, data)
-    if data is not target:
-        target[...] = data

@@ -15,6 +15,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo_like.chunk_cache import CACHE, fits, settled_state
 from dacapo_like.errors import ReadError, SourceError, did_you_mean
 from dacapo_like.geometry import Box
 from dacapo_like.sources._runs import fill
@@ -40,6 +41,8 @@ class Member:
         Whether the first axis is the fastest.
     start : int
         Where in the member the voxels begin, in bytes.
+    is_packed : bool
+        Whether the member is compressed.
     """
 
     file_name: str
@@ -48,6 +51,7 @@ class Member:
     dtype: np.dtype[Any]
     in_fortran_order: bool
     start: int
+    is_packed: bool
 
     def read(self, box: Box) -> NDArray[Any]:
         """Read a box.
@@ -62,12 +66,33 @@ class Member:
         if block.size:
             stored = Box(box.offset[turn], box.shape[turn])
             try:
-                with zipfile.ZipFile(self.file_name) as zipped, zipped.open(self.name) as file:
-                    fill(block, file, self.start, self.shape[turn], self.dtype, stored)
+                whole = self._whole()
+                if whole is None:
+                    self._fill(block, stored)
+                else:
+                    block[...] = whole[stored.slices]
             except (*_UNREADABLE, KeyError) as error:
                 where = f"{self.file_name}/{self.name}, voxels {box.offset} to {box.end}"
                 raise ReadError("voxels cannot be read", got=error, where=where) from error
         return block.T if self.in_fortran_order else block
+
+    def _whole(self) -> NDArray[Any] | None:
+        """Give all voxels in the order of the file, of a deflated member that is small enough to be kept."""
+        if not self.is_packed or not fits(math.prod(self.shape) * self.dtype.itemsize):
+            return None
+        state = settled_state(self.file_name)
+        return state and CACHE.chunk(f"{self.file_name}/{self.name}", state, None, self._unpacked)
+
+    def _unpacked(self) -> NDArray[Any]:
+        shape = self.shape[:: -1 if self.in_fortran_order else 1]
+        whole = np.empty(shape, self.dtype.newbyteorder("="))
+        self._fill(whole, Box((0,) * len(shape), shape))
+        return whole
+
+    def _fill(self, block: NDArray[Any], box: Box) -> None:
+        shape = self.shape[:: -1 if self.in_fortran_order else 1]
+        with zipfile.ZipFile(self.file_name) as zipped, zipped.open(self.name) as file:
+            fill(block, file, self.start, shape, self.dtype, box)
 
 
 def open_member(file_name: str, wanted: str | None) -> Member:
@@ -91,7 +116,8 @@ def open_member(file_name: str, wanted: str | None) -> Member:
             with zipped.open(name) as file:
                 shape, in_fortran_order, dtype = _header(file)
                 start = file.tell()
-            missing = start + math.prod(shape) * dtype.itemsize - zipped.getinfo(name).file_size
+            info = zipped.getinfo(name)
+            missing = start + math.prod(shape) * dtype.itemsize - info.file_size
     except SourceError:
         raise
     except (*_UNREADABLE, *_BAD_HEADER) as error:
@@ -105,7 +131,8 @@ def open_member(file_name: str, wanted: str | None) -> Member:
         raise SourceError(
             "an array is cut off", got=f"{missing} bytes too few", where=f"{file_name}/{name}"
         )
-    return Member(file_name, name, shape, dtype, in_fortran_order, start)
+    is_packed = info.compress_type != zipfile.ZIP_STORED
+    return Member(file_name, name, shape, dtype, in_fortran_order, start, is_packed)
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

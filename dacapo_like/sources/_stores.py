@@ -27,6 +27,7 @@ from dacapo_like.tensorstores import DeniedError, KeyValues
 
 ZIP_SUFFIXES = (".zip", ".ozx")
 ZARR_GROUPS = ("zarr.json", ".zgroup")
+_MOST_FOLDERS = 2**16  # of which is remembered whether they are in the store
 
 
 class Store(Protocol):
@@ -193,8 +194,11 @@ class LocalStore:
         inside = os.path.join(os.path.realpath(self.root), "")  # noqa: PTH118  # Path drops the last slash
         start = f"{folder.absolute()}/"
 
-        @lru_cache
+        @lru_cache(_MOST_FOLDERS)
         def stays(folder: str) -> bool:
+            above = os.path.dirname(folder)  # noqa: PTH120  # as below
+            if len(folder) >= len(start) and stays(above) and not os.path.islink(folder):  # noqa: PTH114  # as below
+                return True
             return f"{os.path.realpath(folder)}/".startswith(inside)
 
         def leaves(name: str) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -13,6 +13,7 @@ from dacapo_like import tensorstores
 from dacapo_like.errors import DataWarning, ReadError
 from dacapo_like.geometry import Box
 from dacapo_like.sources._blosc import BloscGuard
+from dacapo_like.sources._chunk_files import Seen
 
 Missing: TypeAlias = Literal["fill", "warn", "error"]
 
@@ -43,20 +44,24 @@ class TensorStoreVoxels:
         self._missing: Missing = missing
         self._where = where
         self._guard = guard
-        self._tensorstore: Any = None
+        self._seen = None if guard is None else Seen(guard.chunk_shape)
+        self._tensorstore = tensorstores.Opened(
+            lambda: self._open_array(fill=self._missing == "fill")
+        )
 
     def start(self, box: Box) -> Callable[[], NDArray[Any]]:
         """Begin to read a box; the function that is returned waits for it."""
-        self._check_chunks(box)
-        if not self._opens_in_tensorstore():
+        self._look_at_chunks(box)
+        array = self._in_tensorstore()
+        if array is None:
             return lambda: self._read_otherwise(box)
-        future = self._tensorstore[box.slices].read()
+        begun = tensorstores.Begun(array[box.slices].read())
 
         def wait() -> NDArray[Any]:
             if not tensorstores.usable():  # forked since: nobody here will finish that read
                 return self._read_otherwise(box)
             try:
-                return np.asarray(future.result())
+                return np.asarray(begun.result())
             except tensorstores.ERRORS as error:
                 message = tensorstores.describe(error)
                 if self._missing != "error" and _is_missing(message):
@@ -65,19 +70,31 @@ class TensorStoreVoxels:
 
         return wait
 
-    def _check_chunks(self, box: Box) -> None:
-        if self._guard is not None:
-            self._guard.check(box, self._place(box))
+    def _look_at_chunks(self, box: Box) -> None:
+        """Refuse chunks that nobody is to read; each is looked at once."""
+        unseen = self._seen and self._seen.others(box)
+        if not unseen:
+            return
+        try:
+            self._check_chunks(unseen)
+        except ReadError as error:
+            error.where = self._place(box)
+            raise
+        assert self._seen is not None  # noqa: S101  # there are such chunks
+        self._seen.add(unseen)
 
-    def _opens_in_tensorstore(self) -> bool:
+    def _check_chunks(self, chunks: Sequence[tuple[int, ...]]) -> None:
+        if self._guard is not None:
+            self._guard.check(chunks)
+
+    def _in_tensorstore(self) -> Any:
+        """Give TensorStore's array; ``None`` where it cannot be used."""
         if not tensorstores.usable():
-            return False
-        if self._tensorstore is None:
-            try:
-                self._tensorstore = self._open_array(fill=self._missing == "fill")
-            except tensorstores.ERRORS as error:
-                raise self._not_opened(tensorstores.describe(error)) from error
-        return True
+            return None
+        try:
+            return self._tensorstore()
+        except tensorstores.ERRORS as error:
+            raise self._not_opened(tensorstores.describe(error)) from error
 
     def _not_opened(self, problem: str) -> ReadError:
         return ReadError("the array cannot be opened", got=problem, where=self._where)
@@ -91,9 +108,9 @@ class TensorStoreVoxels:
 
     def _fill(self, box: Box, missing: str) -> NDArray[Any]:
         self._warn(box, missing)
+        self._tensorstore.forget()
         try:
-            self._tensorstore = self._open_array(fill=True)
-            return np.asarray(self._tensorstore[box.slices].read().result())
+            return np.asarray(self._tensorstore()[box.slices].read().result())
         except tensorstores.ERRORS as error:
             raise self._error(box, tensorstores.describe(error)) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import struct
 import threading
 import weakref
@@ -15,8 +16,10 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo_like.chunk_cache import FileState, Key, fits
 from dacapo_like.errors import MissingExtraError, ReadError, SourceError, did_you_mean
 from dacapo_like.geometry import Box
+from dacapo_like.sources._chunks import Index, fill_keeping
 from dacapo_like.sources._runs import fill
 from dacapo_like.sources._tiff_metadata import Declared, declared, other_files
 
@@ -32,7 +35,9 @@ class Pixels:
         In the byte order of this machine.
     """
 
-    def __init__(self, series: Any, level: int, kept: Sequence[int], where: str) -> None:
+    def __init__(
+        self, series: Any, index: int, level: int, kept: Sequence[int], where: str
+    ) -> None:
         import zarr  # heavy
 
         _check_codec(series.levels[level], where)
@@ -45,7 +50,9 @@ class Pixels:
         weakref.finalize(self, store.close)
         self._array = zarr.open_array(store, mode="r")
         stored = series.levels[level]
-        self._start: int | None = None if stored.is_multifile else stored.dataoffset
+        self._is_many_files = bool(stored.is_multifile)
+        self._start: int | None = None if self._is_many_files else stored.dataoffset
+        self._of = (where, index, level, tuple(kept))
         self._order = series.keyframe.parent.byteorder
         self._kept = tuple(kept)
         self._where = where
@@ -53,8 +60,17 @@ class Pixels:
         self.chunk_shape = tuple(self._array.chunks[i] for i in kept)
         self.dtype = np.dtype(series.dtype).newbyteorder("=")
 
-    def read(self, box: Box) -> NDArray[Any]:
-        """Read a box of the axes that are kept.
+    def read(self, box: Box, source: str, state: FileState | None) -> NDArray[Any]:
+        """Read a box of the axes that are kept; what is packed, or in pieces, is decoded piece by piece and kept.
+
+        Parameters
+        ----------
+        box : Box
+            Of the axes that are kept.
+        source : str
+            What the file belongs to.
+        state : FileState or None
+            Of the file; ``None`` where nothing of it is to be kept.
 
         Raises
         ------
@@ -63,11 +79,23 @@ class Pixels:
         """
         if self._start is not None:
             return self._read_as_stored(box, self._start)
+        chunk_bytes = math.prod(self.chunk_shape) * self.dtype.itemsize
+        if state is None or self._is_many_files or not fits(chunk_bytes):
+            return self._decoded(box)
+
+        def key(index: Index) -> Key:
+            return source, state, (*self._of, index)
+
+        block = np.empty(box.shape, self.dtype)
+        fill_keeping(block, box, self.chunk_shape, self.shape, key, self._decoded)
+        return block
+
+    def _decoded(self, box: Box) -> NDArray[Any]:
         place: list[int | slice] = [0] * self._array.ndim
         for axis, part in zip(self._kept, box.slices, strict=True):
             place[axis] = part
         try:
-            return np.asarray(self._array[tuple(place)])
+            return np.asarray(self._array[tuple(place)], self.dtype)
         except Exception as error:  # codecs come from many libraries and raise whatever those raise
             raise self._failure(box, error) from error
 
@@ -105,12 +133,13 @@ class Series:
     level_shapes: tuple[tuple[int, ...], ...]
     declared: Declared
     _series: Any
+    _index: int
     _kept: tuple[int, ...]
     _where: str
 
     def pixels(self, level: int) -> Pixels:
         """Open the voxels of a level, which may be read when the file is closed."""
-        return Pixels(self._series, level, self._kept, self._where)
+        return Pixels(self._series, self._index, level, self._kept, self._where)
 
 
 @contextmanager
@@ -147,6 +176,7 @@ def open_series(where: str, index: int, names: Sequence[str] | None = None) -> I
             level_shapes=tuple(tuple(shape[i] for i in kept) for shape in shapes),
             declared=said,
             series=series,
+            index=index,
             kept=kept,
             where=where,
         )

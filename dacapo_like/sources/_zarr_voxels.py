@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like import tensorstores
+from dacapo_like.chunk_cache import file_state
 from dacapo_like.consolidated import refresh_consolidated
+from dacapo_like.engine import Through
 from dacapo_like.errors import ConfigError, DacapoLikeError, ReadError, SourceError, WriteError
 from dacapo_like.geometry import Box
 from dacapo_like.manifest import FILE_NAME, Manifest
 from dacapo_like.replacing import locked, replace_file
 from dacapo_like.sources._blosc import blosc_guard
+from dacapo_like.sources._cells import Cells
+from dacapo_like.sources._chunk_files import Seen
 from dacapo_like.sources._place import Place
 from dacapo_like.sources._tensorstore_voxels import Missing, TensorStoreVoxels
 from dacapo_like.sources._zarr_nodes import ArrayMetadata
@@ -32,6 +36,7 @@ _LOG = logging.getLogger(__name__)
 _EVERYDAY_CODECS = frozenset(
     ["blosc", "bytes", "bz2", "crc32c", "gzip", "sharding_indexed", "transpose", "zlib", "zstd"]
 )
+_DOCUMENTS = {2: ".zarray", 3: "zarr.json"}
 
 
 class ZarrVoxels(TensorStoreVoxels):
@@ -64,12 +69,14 @@ class ZarrVoxels(TensorStoreVoxels):
     ) -> None:
         super().__init__(self._open_tensorstore, missing, where, blosc_guard(metadata, place))
         self._manifest = manifest
-        self._inside: set[tuple[int, ...]] = set()
+        if place.leaves is not None and metadata.files is not None:
+            self._seen = Seen(metadata.chunk_shape)
         self._place_of_array = place
         self._zarr_format = zarr_format
         self._metadata = metadata
         # what is left out would be missing
         self._store_fill = missing != "fill" or manifest is not None
+        self._cells = self._cells_in_files()
         self._target: Any = None
         self._refusal: str | None = None  # why TensorStore does not open the array
         self._zarr: tuple[int, Any] | None = None  # with the process that opened it
@@ -80,14 +87,40 @@ class ZarrVoxels(TensorStoreVoxels):
         assert folder is not None  # noqa: S101  # the reader of any other place is read-only
         return folder
 
+    def _cells_in_files(self) -> Cells | None:
+        """Give the chunks, where each is in a file whose state can be asked for."""
+        place, metadata = self._place_of_array, self._metadata
+        if place.kvstore.get("driver") != "file" or metadata.files is None:
+            return None
+        return Cells(
+            place.kvstore["path"],
+            metadata.files,
+            metadata.shape,
+            metadata.chunk_shape,
+            metadata.dtype,
+            file_state(place.kvstore["path"] + _DOCUMENTS[self._zarr_format]),
+            self._decode,
+        )
+
     def check(self) -> None:
         """Open an array of rare codecs now: whether anything decodes them must not come out with the first voxels."""
-        if not self._metadata.codecs <= _EVERYDAY_CODECS and not self._opens_in_tensorstore():
+        if not self._metadata.codecs <= _EVERYDAY_CODECS and self._in_tensorstore() is None:
             self._open_zarr(SourceError)
 
-    def start(self, box: Box) -> Callable[[], NDArray[Any]]:
-        """Begin to read a box; the function that is returned waits for it."""
-        self._check_links(box)
+    def keeps(self, shape: Sequence[int] | None = None) -> bool:
+        """Whether chunks are kept, of boxes of any shape, or of some."""
+        return self._cells is not None and self._cells.keeps(shape)
+
+    def start(self, box: Box, through: Through | None = None) -> Callable[[], NDArray[Any]]:
+        """Begin to read a box, or what a function of single voxels makes of it; the function that is returned waits for it."""
+        if self._cells is not None and self._cells.keeps():
+            kept = self._cells.start(box, through)
+            if kept is not None:
+                return kept
+        finish = self._decode(box)
+        return finish if through is None else lambda: through(finish())
+
+    def _decode(self, box: Box) -> Callable[[], NDArray[Any]]:
         read = super().start(box)
         if self._manifest is None:
             return read
@@ -99,23 +132,23 @@ class ZarrVoxels(TensorStoreVoxels):
 
         return wait
 
-    def _check_links(self, box: Box) -> None:
-        """Raise where a file is a link that leads out of the store; each is looked at once."""
+    def _check_chunks(self, chunks: Sequence[tuple[int, ...]]) -> None:
+        self._check_links(chunks)
+        super()._check_chunks(chunks)
+
+    def _check_links(self, chunks: Sequence[tuple[int, ...]]) -> None:
+        """Raise where the file of a chunk is a link that leads out of the store."""
         leaves, files = self._place_of_array.leaves, self._metadata.files
         if leaves is None or files is None:
             return
-        for index in files.touched(box):
-            if index in self._inside:
-                continue
+        for index in files.of(chunks):
             name = files.name(index)
             if name and leaves(name):
                 raise ReadError(
                     "a symbolic link leads out of the store",
                     got=name,
-                    where=self._place(box),
                     hint="copy the chunk to its place, or name the store that it is in",
                 )
-            self._inside.add(index)
 
     def _check_written(self, box: Box) -> None:
         """Raise where a file is gone that was written: it was read as the fill value."""
@@ -134,10 +167,9 @@ class ZarrVoxels(TensorStoreVoxels):
 
     def write(self, box: Box, data: NDArray[Any]) -> None:
         """Replace the voxels of a box; they are on disk when this returns."""
-        self._check_links(box)
-        self._check_chunks(box)  # those that are written in part are read
+        self._look_at_chunks(box)  # those that are written in part are read
         try:
-            if self._opens_in_tensorstore():
+            if self._in_tensorstore() is not None:
                 self._write_tensorstore(box, data)
             else:
                 with locked(self._folder):
@@ -182,23 +214,22 @@ class ZarrVoxels(TensorStoreVoxels):
             )
         self._target[box.slices].write(data).result()
 
-    def _opens_in_tensorstore(self) -> bool:
+    def _in_tensorstore(self) -> Any:
         if not tensorstores.usable() or self._refusal is not None:
-            return False
-        if self._tensorstore is None:
-            try:
-                self._tensorstore = self._open_tensorstore(fill=self._missing == "fill")
-            except tensorstores.ERRORS as error:
-                if self._place_of_array.remote and self._metadata.codecs <= _EVERYDAY_CODECS:
-                    raise self._not_opened(tensorstores.describe(error)) from error
-                self._refusal = tensorstores.describe(error)
-                _LOG.info("%s is read through zarr-python: %s", self._where, self._refusal)
-                return False
-        return True
+            return None
+        try:
+            return self._tensorstore()
+        except tensorstores.ERRORS as error:
+            if self._place_of_array.remote and self._metadata.codecs <= _EVERYDAY_CODECS:
+                raise self._not_opened(tensorstores.describe(error)) from error
+            self._refusal = tensorstores.describe(error)
+            _LOG.info("%s is read through zarr-python: %s", self._where, self._refusal)
+            return None
 
     def _open_tensorstore(self, *, fill: bool) -> Any:
         driver = "zarr3" if self._zarr_format == 3 else "zarr"
-        return tensorstores.open_array(driver, self._place_of_array.kvstore, fill=fill)
+        kvstore = self._place_of_array.kvstore
+        return tensorstores.open_array(driver, kvstore, fill=fill, cached=not self.keeps())
 
     # zarr-python: its codecs come from many libraries and raise whatever those raise
 

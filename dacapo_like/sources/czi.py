@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -19,10 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.bridges import importing
+from dacapo_like.chunk_cache import Key, file_state, fits, settled_state
 from dacapo_like.core import Reader, about
 from dacapo_like.errors import ConfigError, ReadError, SourceError, check_choice, did_you_mean
 from dacapo_like.geometry import Box, Coordinate, Exact, exact
 from dacapo_like.registry import register
+from dacapo_like.sources._chunks import Index, fill_keeping
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, axis_name, lay_out
 
 DepthAxis = Literal["none", "Z", "T"]
@@ -100,7 +103,7 @@ class CziArrayConfig(StoredArrayConfig):
         image = _image([tile for tile in tiles if tile.scene == scene], scene, where)
         axes = _axes(image, said, self.depth_axis, names)
         stored = _stored(image, axes, said, self.voxel_size)
-        return _CziReader(lay_out(stored, self, self.file_name), file, image, axes)
+        return _CziReader(lay_out(stored, self, self.file_name), file, image, axes, stored)
 
 
 def _scene_in(file_name: str) -> tuple[str, int | None]:
@@ -134,8 +137,9 @@ class _File:
                 "file does not exist", where=self.where, hint=hint, key=("file_name",)
             )
         try:
+            self.state = file_state(self.where)
             self._reader = CziReader(self.where)
-        except (RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise SourceError(
                 "not a CZI file that can be read", got=error, where=self.where, key=("file_name",)
             ) from error
@@ -339,8 +343,16 @@ def _stored(
 
 
 class _CziReader(Reader):
-    def __init__(self, layout: Layout, file: _File, image: _Image, axes: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        file: _File,
+        image: _Image,
+        axes: Mapping[str, str],
+        stored: Stored,
+    ) -> None:
         self.spec = layout.spec
+        self._shape, self._chunk_shape = stored.shape, stored.chunk_shape or stored.shape
         self._layout = layout
         self._file = file
         self._image = image
@@ -348,9 +360,23 @@ class _CziReader(Reader):
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
         def start(stored: Box) -> Callable[[], NDArray[Any]]:
-            return lambda: self._read(stored)
+            return lambda: self._read_tiles(stored)
 
         return self._layout.start(box, start, out)()
+
+    def _read_tiles(self, box: Box) -> NDArray[Any]:
+        """Read a box of the stored array, of whole tiles, which are kept."""
+        state = settled_state(self._file.where)
+        tile_bytes = math.prod(self._chunk_shape) * self._image.dtype.itemsize
+        if state is None or state != self._file.state or not fits(tile_bytes):
+            return self._read(box)
+
+        def key(index: Index) -> Key:
+            return self._file.where, state, (self._image.scene, self._axes, index)
+
+        block = np.empty(box.shape, self._image.dtype)
+        fill_keeping(block, box, self._chunk_shape, self._shape, key, self._read)
+        return block
 
     def _read(self, box: Box) -> NDArray[Any]:
         """Read a box of the stored array plane by plane."""

@@ -21,12 +21,12 @@ from dacapo_like.sources._h5 import (
     check_storage,
     dataset_at,
     dataset_names,
-    fill,
     listed,
     named_faults,
     open_file,
     plain_value,
 )
+from dacapo_like.sources._h5_voxels import DatasetVoxels
 from dacapo_like.sources.layout import (
     Layout,
     Stored,
@@ -72,7 +72,7 @@ class HDF5ArrayConfig(StoredArrayConfig):
             dataset = dataset_at(file, name)
             check_storage(file, dataset, where)
             stored = _stored(dataset, where)
-        return _HDF5Reader(lay_out(stored, self, where), self.file_name, name, where)
+        return _HDF5Reader(lay_out(stored, self, where), self.file_name, name, stored)
 
 
 def _only_dataset(file: Any, where: str) -> str:
@@ -126,12 +126,20 @@ def _attributes(dataset: Any) -> Mapping[str, Any]:
 class _HDF5Reader(Reader):
     """Reads hyperslabs. HDF5 works in one thread at a time, which h5py sees to."""
 
-    def __init__(self, layout: Layout, file_name: str, name: str, where: str) -> None:
+    def __init__(self, layout: Layout, file_name: str, name: str, stored: Stored) -> None:
         self.spec = layout.spec
         self._layout = layout
         self._as_stored = np.argsort(layout.order)
-        self._where = where
-        self._dataset = PerProcess(file_name, lambda file: dataset_at(file, name))
+        self._where = where = f"{file_name}/{name.strip('/')}"
+
+        def find(file: Any) -> DatasetVoxels:
+            dataset = dataset_at(file, name)
+            check_storage(file, dataset, where)
+            voxels = DatasetVoxels(dataset, where)
+            voxels.check_like(stored.shape, stored.dtype)
+            return voxels
+
+        self._voxels = PerProcess(file_name, find)
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read a box."""
@@ -139,7 +147,7 @@ class _HDF5Reader(Reader):
         if not target.size:
             return target
         with named_faults(self._where, ReadError, "voxels cannot be read"):
-            dataset = self._dataset()
+            voxels, state = self._voxels()
             for stored, place in self._layout.parts(box):
-                fill(target[place].transpose(self._as_stored), dataset, stored)
+                voxels.fill(target[place].transpose(self._as_stored), stored, state)
         return target

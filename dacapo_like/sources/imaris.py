@@ -21,11 +21,11 @@ from dacapo_like.sources._h5 import (
     PerProcess,
     check_storage,
     dataset_at,
-    fill,
     follow,
     named_faults,
     open_file,
 )
+from dacapo_like.sources._h5_voxels import DatasetVoxels
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, lay_out
 
 UNNAMED = "(name not specified)"
@@ -96,7 +96,7 @@ class ImarisArrayConfig(StoredArrayConfig):
                 anchor=image.record.anchor or "center",
                 attrs=image.attributes,
             )
-        return _ImarisReader(lay_out(stored, self, where), self.file_name, places)
+        return _ImarisReader(lay_out(stored, self, where), self.file_name, places, stored)
 
     def _level(self, image: _Image, where: str) -> int:
         count = len(image.sizes)
@@ -336,12 +336,14 @@ def _record(texts: Texts, where: str) -> Record:
 class _ImarisReader(Reader):
     """Reads hyperslabs, one channel of one time point after the other."""
 
-    def __init__(self, layout: Layout, file_name: str, places: Places) -> None:
+    def __init__(self, layout: Layout, file_name: str, places: Places, stored: Stored) -> None:
         self.spec = layout.spec
         self._layout = layout
         self._as_stored = np.argsort(layout.order)
         self._file_name, self._places = file_name, places
-        self._datasets = PerProcess(file_name, _Datasets)
+        self._datasets = PerProcess(
+            file_name, lambda file: _Datasets(file, stored.shape[-3:], stored.dtype)
+        )
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read a box."""
@@ -349,7 +351,7 @@ class _ImarisReader(Reader):
         if not target.size:
             return target
         with named_faults(self._file_name, ReadError, "voxels cannot be read"):
-            dataset = self._datasets()
+            datasets, state = self._datasets()
         for stored, place in self._layout.parts(box):
             part = target[place].transpose(self._as_stored)
             space = Box(stored.offset[-3:], stored.shape[-3:])
@@ -361,21 +363,29 @@ class _ImarisReader(Reader):
                     f"{self._file_name}/{self._places[t, c]}, voxels {space.offset} to {space.end}"
                 )
                 with named_faults(where, ReadError, "voxels cannot be read"):
-                    fill(part[index], dataset(self._places[t, c]), space)
+                    datasets(self._places[t, c]).fill(part[index], space, state)
         return target
 
 
 class _Datasets:
     """Datasets of an open file; the last ones stay open."""
 
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._open: dict[str, Any] = {}
+    def __init__(self, file: Any, size: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self._file, self._size, self._dtype = file, size, dtype
+        self._open: dict[str, DatasetVoxels] = {}
 
-    def __call__(self, place: str) -> Any:
+    def __call__(self, place: str) -> DatasetVoxels:
         found = self._open.get(place)
         if found is None:
             if len(self._open) >= _DATASETS_AT_ONCE:
                 self._open.clear()
-            found = self._open[place] = dataset_at(self._file, f"{place}/Data")
+            found = self._open[place] = self._opened(place)
         return found
+
+    def _opened(self, place: str) -> DatasetVoxels:
+        where = f"{self._file.filename}/{place}"
+        dataset = dataset_at(self._file, f"{place}/Data")
+        check_storage(self._file, dataset, where)
+        voxels = DatasetVoxels(dataset, where)
+        voxels.check_like(self._size, self._dtype)
+        return voxels

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Any, TypeVar
 
 import attrs
@@ -154,8 +155,20 @@ class Layout:
     first: tuple[int, ...] | None = None
     timepoint: tuple[int, int] | None = None
 
+    def shape_as_stored(self, shape: Sequence[int]) -> tuple[int, ...]:
+        """Give the shape, in the stored array, of boxes of a shape."""
+        return self._stored(Box((0,) * len(shape), tuple(shape))).shape
+
+    @cached_property
+    def _is_plain(self) -> bool:
+        """Whether a box is the same in the array and as stored."""
+        chosen = (self.selected, self.first, self.timepoint)
+        return self.order == tuple(range(len(self.order))) and chosen == (None, None, None)
+
     def parts(self, box: Box) -> list[tuple[Box, tuple[slice, ...]]]:
         """Give the boxes of the stored array that make up a box, each with where it goes in the box."""
+        if self._is_plain:
+            return [(box, ())]
         whole = (slice(None),) * len(box.shape)
         if self.first is not None:
             box = box.shifted((0,) * (len(box.shape) - len(self.first)) + self.first)
@@ -194,15 +207,23 @@ class Layout:
         box: Box,
         start: Callable[[Box], Callable[[], NDArray[Any]]],
         out: NDArray[Any] | None = None,
+        dtype: np.dtype[Any] | None = None,
     ) -> Callable[[], NDArray[Any]]:
-        """Begin to read a box, its parts together; `start` begins to read a box of the stored array."""
+        """Begin to read a box, its parts together; `start` begins to read a box of the stored array.
+
+        The result has the dtype of the array, or another one that is asked for.
+        """
+        dtype = self.spec.dtype if dtype is None else dtype
+        if self._is_plain and out is None:
+            get = start(box)
+            return lambda: np.asarray(get(), dtype)
         parts = self.parts(box)
         waits = [start(stored) for stored, _ in parts]
 
         def wait() -> NDArray[Any]:
             if len(waits) == 1 and out is None:
-                return self._from_stored(np.asarray(waits[0](), dtype=self.spec.dtype))
-            target = np.empty(box.shape, self.spec.dtype) if out is None else out
+                return self._from_stored(np.asarray(waits[0](), dtype=dtype))
+            target = np.empty(box.shape, dtype) if out is None else out
             for (_, place), get in zip(parts, waits, strict=True):
                 target[place] = self._from_stored(get())
             return target

@@ -11,6 +11,7 @@ import math
 import os
 import zlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo_like.chunk_cache import CACHE, fits, settled_state
 from dacapo_like.core import Reader, about
 from dacapo_like.errors import ReadError, SourceError
 from dacapo_like.geometry import Box, Coordinate, Exact, exact
 from dacapo_like.registry import register
-from dacapo_like.sources._indexed_gzip import indexed_stream
+from dacapo_like.sources._indexed_gzip import PIECE, indexed_stream
 from dacapo_like.sources._runs import fill
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, axis_name, lay_out
 from dacapo_like.spec import Directions, is_leading_axis
@@ -404,6 +406,12 @@ def _remembered(image: Any) -> dict[str, Any]:
     }
 
 
+def _verify(file: Any) -> None:
+    """Read a compressed file to its end, where the checksum is."""
+    while file.read(_TAIL):
+        pass
+
+
 class _NiftiReader(Reader):
     """Opens the file for every read, so that threads and forked processes do not meet; an index of a stream is kept."""
 
@@ -415,19 +423,21 @@ class _NiftiReader(Reader):
         self._shape = shape
         self._stored: np.dtype[Any] = proxy.dtype
         self._slope, self._inter = float(proxy.slope), float(proxy.inter)
-        length = self._start + math.prod(shape) * self._stored.itemsize
-        self._stream = indexed_stream(self._file_name, length)
+        self._nbytes = math.prod(shape) * self._stored.itemsize
+        self._stream = indexed_stream(self._file_name, self._start + self._nbytes)
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
-        """Read a box; of a compressed file without an index, all that lies before it is decompressed."""
-        from nibabel.openers import ImageOpener  # heavy
-
+        """Read a box; of a compressed file without an index that is too large to be kept, all before it is decompressed."""
         target = np.empty(box.shape, self.spec.dtype) if out is None else out
         if not target.size:
             return target
         try:
-            opener = ImageOpener(self._file_name) if self._stream is None else self._stream.opened()
-            with opener as file:
+            whole = self._whole()
+            if whole is not None:
+                for stored, place in self._layout.parts(box):
+                    self._scale_into(target[place], whole[stored.slices])
+                return target
+            with self._opened() as file:
                 for stored, place in self._layout.parts(box):
                     self._fill(target[place], file, stored)
         except (OSError, EOFError, zlib.error) as error:
@@ -439,11 +449,53 @@ class _NiftiReader(Reader):
             ) from error
         return target
 
+    def _opened(self) -> Any:
+        """Open the file, or the stream in it of which there is an index."""
+        from nibabel.openers import ImageOpener  # heavy
+
+        if self._stream is None:
+            return ImageOpener(self._file_name)
+        state = settled_state(self._file_name) if fits(PIECE) else None
+        return self._stream.opened() if state is None else nullcontext(self._stream.pieces(state))
+
+    def _whole(self) -> NDArray[Any] | None:
+        """Give all voxels as they are stored, of a compressed file that is small enough to be kept."""
+        if (
+            self._stream is not None
+            or not _is_compressed(self._file_name)
+            or not fits(self._nbytes)
+        ):
+            return None
+        state = settled_state(self._file_name)
+        return state and CACHE.chunk(self._file_name, state, None, self._unpacked)
+
+    def _unpacked(self) -> NDArray[Any]:
+        from nibabel.openers import ImageOpener  # heavy
+
+        whole = np.empty(self._shape, self._stored)
+        with ImageOpener(self._file_name) as file:
+            fill(
+                whole,
+                file,
+                self._start,
+                self._shape,
+                self._stored,
+                Box((0,) * whole.ndim, self._shape),
+            )
+            _verify(file)
+        return whole
+
+    def _scale_into(self, target: NDArray[Any], stored: NDArray[Any]) -> None:
+        if not _scales(self._slope, self._inter) or not target.ndim:
+            target[...] = self._scale(stored)
+            return
+        for place, plane in zip(target, stored, strict=True):
+            place[...] = self._scale(plane)
+
     def _fill(self, target: NDArray[Any], file: Any, box: Box) -> None:
         fill(target, file, self._start, self._shape, self._stored, box, self._scale)
         if box.end == self._shape and _is_compressed(self._file_name):
-            while file.read(_TAIL):  # to the end, where the checksum is
-                pass
+            _verify(file)
 
     def _scale(self, run: NDArray[Any]) -> NDArray[Any]:
         if not _scales(self._slope, self._inter):

@@ -16,6 +16,7 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo_like.chunk_cache import FileState, file_state, is_settled
 from dacapo_like.core import Reader, about
 from dacapo_like.errors import ConfigError, ReadError, SourceError
 from dacapo_like.geometry import Box, Coordinate, Exact, exact, format_numbers
@@ -125,6 +126,7 @@ class TiffArrayConfig(StoredArrayConfig):
         """
         stack, own = self._stack()
         where = str(stack.files.flat[0])
+        state = _state(where)
         with open_series(where, self.series, own) as series:
             axes = _axes(stack, own, series, where)
             letters = (*(stack.axes or ()), *series.letters.lower())
@@ -144,7 +146,8 @@ class TiffArrayConfig(StoredArrayConfig):
         )
         stored = with_annotation(stored, series.declared.annotation, where)
         as_stored: dict[str, Any] = {} if self.axes is None else {"axes": axes}
-        files = _Files(self.series, level, own, pixels, where)
+        name = where if stack.files.size == 1 else self.pattern or f"{where} and others"
+        files = _Files(name, (self.series, level, own), pixels, where, state)
         options = attrs.evolve(self, **as_stored)
         layout = lay_out(_fitting(stored), options, where, timepoint=self.timepoint)
         return _TiffReader(layout, stack, files)
@@ -277,32 +280,63 @@ def _fitting(stored: Stored) -> Stored:
 
 
 class _Files:
-    """The voxels of some files of a stack, the last ones that were read; each has to be like the first."""
+    """The voxels of some files of a stack, the last ones that were read; each has to be like the first.
+
+    Parameters
+    ----------
+    name : str
+        Of all of them, for statistics.
+    of : tuple
+        Series, level, and names of the axes, in each file.
+    first : Pixels
+        Of the first file.
+    where : str
+        The first file's name.
+    state : FileState or None
+        Of the first file, before it was opened.
+    """
 
     def __init__(
-        self, series: int, level: int, own: tuple[str, ...] | None, first: Pixels, where: str
+        self,
+        name: str,
+        of: tuple[int, int, tuple[str, ...] | None],
+        first: Pixels,
+        where: str,
+        state: FileState | None,
     ) -> None:
-        self._of = (series, level, own)
+        self._name, self._of = name, of
         self._like = (first.shape, first.dtype)
         self._first = where
-        self._open: OrderedDict[str, Pixels] = OrderedDict({where: first})
+        self._open = OrderedDict({where: (first, state)})
         self._lock = threading.Lock()
         self._pid = os.getpid()
 
-    def pixels(self, where: str) -> Pixels:
-        """Give the voxels of a file; one that was left out closes when nobody reads it any more."""
+    def read(self, where: str, box: Box) -> NDArray[Any]:
+        """Read a box of a file; one that was left out closes when nobody reads it any more."""
         if self._pid != os.getpid():  # files from before a fork are shared with the parent
             self._open, self._lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
+        state = _state(where)
         with self._lock:
-            if where in self._open:
+            pixels, known = self._open.get(where, (None, None))
+            if pixels is not None:
                 self._open.move_to_end(where)
-                return self._open[where]
-        pixels = self._opened(where)
-        with self._lock:
-            self._open[where] = pixels
-            while len(self._open) > _OPEN_FILES:
-                self._open.popitem(last=False)
-        return pixels
+        if pixels is None or state not in (None, known):
+            pixels = self._opened(where) if pixels is None else self._opened_anew(where, pixels)
+            with self._lock:
+                self._open[where] = (pixels, state)
+                while len(self._open) > _OPEN_FILES:
+                    self._open.popitem(last=False)
+        settled = state if state is not None and is_settled(state) else None
+        return pixels.read(box, self._name, settled)
+
+    def _opened_anew(self, where: str, known: Pixels) -> Pixels:
+        """Open a file that was written since it was opened."""
+        try:
+            return self._opened(where)
+        except ReadError:
+            raise
+        except SourceError:  # it is damaged: reading what can still be read tells how
+            return known
 
     def _opened(self, where: str) -> Pixels:
         index, level, own = self._of
@@ -316,11 +350,20 @@ class _Files:
                     return pixels
                 found = f"{pixels.dtype} {pixels.shape}"
         raise ReadError(
-            "a file of the stack is not like the first",
+            "the file has changed since it was opened"
+            if where == self._first
+            else "a file of the stack is not like the first",
             got=found,
             expected=f"{dtype} {shape}, as in {self._first}",
             where=where,
         )
+
+
+def _state(where: str) -> FileState | None:
+    try:
+        return file_state(where)
+    except OSError:  # which is said where it is opened
+        return None
 
 
 class _TiffReader(Reader):
@@ -338,8 +381,8 @@ class _TiffReader(Reader):
 
     def _read(self, box: Box) -> NDArray[Any]:
         if not self._stack.files.ndim:
-            return self._files.pixels(self._stack.files.item()).read(box)
+            return self._files.read(self._stack.files.item(), box)
         block = np.empty(box.shape, self.spec.dtype)
         for name, inside, place in self._stack.parts(box):
-            block[place] = self._files.pixels(name).read(inside)
+            block[place] = self._files.read(name, inside)
         return block

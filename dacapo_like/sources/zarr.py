@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Literal
 
 import attrs
 from numpy.typing import NDArray
 
 from dacapo_like.core import Reader, about
+from dacapo_like.engine import Through
 from dacapo_like.errors import DacapoLikeError, SourceError
 from dacapo_like.geometry import Box, Coordinate
 from dacapo_like.manifest import FILE_NAME, Manifest
@@ -233,6 +235,13 @@ class _ZarrReader(Reader):
 
     def start(self, box: Box, out: NDArray[Any] | None = None) -> Callable[[], NDArray[Any]]:
         return self._layout.start(box, self._voxels.start, out)
+
+    def keeps(self, shape: Sequence[int] | None = None) -> bool:
+        return self._voxels.keeps(None if shape is None else self._layout.shape_as_stored(shape))
+
+    def start_through(self, box: Box, through: Through) -> Callable[[], NDArray[Any]]:
+        start = partial(self._voxels.start, through=through)
+        return self._layout.start(box, start, dtype=through.dtype)
 
     def write(self, box: Box, data: NDArray[Any]) -> None:
         self._layout.write(box, data, self._voxels.write)

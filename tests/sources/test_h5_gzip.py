@@ -10,9 +10,23 @@ from hypothesis import strategies as st
 
 from dacapo_like import HDF5ArrayConfig
 from dacapo_like.errors import ReadError
+from dacapo_like.sources import _h5_gzip
 from dacapo_like.testing import sample_voxels
 
+pytestmark = pytest.mark.usefixtures("inflaters")
 SHAPE, CHUNKS = (9, 20, 17), (4, 8, 8)
+
+
+@pytest.fixture(params=["zlib", "imagecodecs"], scope="module")
+def inflaters(request):
+    """Inflate with Python's own zlib, and with libdeflate."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "zlib":
+            patch.setattr(_h5_gzip, "fast_codecs", lambda: None)
+        else:
+            pytest.importorskip("imagecodecs")
+            assert _h5_gzip.fast_codecs() is not None
+        yield
 
 
 def opened(path):
