@@ -184,11 +184,9 @@ class Accessed(Bridged):
 
         Sources that can have several reads in flight are asked now; errors in what they hold come out of the wait.
         """
-        if (
-            len(box.offset) != self.ndim
-            or len(box.shape) != self.ndim
-            or min(box.shape, default=0) < 0
-        ):
+        bounds = self.spec.box
+        ndim = len(bounds.shape)
+        if len(box.offset) != ndim or len(box.shape) != ndim or min(box.shape, default=0) < 0:
             raise RegionError(
                 "not a box of this array",
                 got=box,
@@ -197,7 +195,6 @@ class Accessed(Bridged):
             )
         if out is not None:
             self._check_out(out, box.shape)
-        bounds = self.spec.box
         if bounds.contains(box):
             return self._readout.start(box, out)
         if pad is None:

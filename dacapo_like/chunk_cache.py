@@ -50,9 +50,8 @@ def file_state(file_name: str) -> FileState:
         It is not there.
     """
     found = os.stat(file_name)  # noqa: PTH116  # a Path takes longer than the question
-    return FileState(
-        found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-    )
+    fields = found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+    return tuple.__new__(FileState, fields)
 
 
 def is_settled(state: FileState) -> bool:
@@ -172,20 +171,32 @@ class ChunkCache:
                         self._keep(key, mine.chunk)
             mine.done.set()
 
-    def find(self, keys: Iterable[Key | None]) -> list[Chunk | None]:
+    def find(self, keys: Iterable[Key | None]) -> list[Any]:
         """Give those chunks that are kept, for readers that begin to decode all others before they wait for one.
 
         Parameters
         ----------
         keys : iterable of Key or None
-            Source, state and index, as of `chunk`; ``None`` for one that is not to be kept.
+            Source, the same for all, state and index, as of `chunk`; ``None`` for one that is not to be kept.
         """
+        kept, found, hits = self._kept, [], 0
         with self._lock:
-            return [None if key is None else self._found(key) for key in keys]
+            for key in keys:
+                chunk = None if key is None else kept.get(key)
+                found.append(chunk)
+                if key is not None and chunk is not None:
+                    kept.move_to_end(key)
+                    source, hits = key[0], hits + 1
+            if hits:
+                self._counted(source)[0] += hits
+        return found
 
-    def keep(self, key: Key, chunk: Chunk) -> Chunk:
-        """Keep a chunk that was not found, and has been decoded; give it read-only."""
-        owned = _owned(chunk)
+    def keep(self, key: Key, chunk: Any) -> Any:
+        """Keep a chunk that was not found, and has been decoded; give it read-only.
+
+        It is an ndarray, or anything that has `nbytes`; then that is what is found.
+        """
+        owned = _owned(chunk) if isinstance(chunk, np.ndarray) else chunk
         with self._lock:
             self._keep(key, owned)
         return owned

@@ -6,7 +6,7 @@ import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -243,7 +243,7 @@ class ArraySpec:
         """Region that the array covers, in world units."""
         return Roi(self.offset, self.voxel_size * self.spatial_shape)
 
-    @property
+    @cached_property
     def box(self) -> Box:
         """All voxels."""
         return Box((0,) * self.ndim, self.shape)

@@ -225,6 +225,13 @@ def test_equal_and_touching_boxes_become_one():
     assert merge_boxes([]) == []
 
 
+def test_what_was_joined_joins_what_was_passed():
+    boxes = [Box((0, 1), (4, 1)), Box((0, 4), (4, 3)), Box((1, 2), (3, 4))]
+    merged = merge_boxes(boxes)
+    pairs = [(a, b) for i, a in enumerate(merged) for b in merged[i + 1 :]]
+    assert all(a.union(b).size > a.size + b.size for a, b in pairs)
+
+
 @settings(max_examples=50)
 @given(trees(), st.data())
 def test_a_plan_holds_every_box_that_is_needed(root, data):

@@ -20,14 +20,21 @@ def merge_boxes(boxes: Iterable[Box]) -> list[Box]:
     >>> merge_boxes([Box((0,), (4,)), Box((2,), (4,)), Box((90,), (1,))])
     [Box(offset=(0,), shape=(6,)), Box(offset=(90,), shape=(1,))]
     """
-    waiting = list(boxes)
-    if len(waiting) < 2:
-        return waiting
-    ndim = len(waiting[0].offset)
-    axis = max(range(ndim), key=lambda i: len({box.offset[i] for box in waiting}))
+    merged = list(boxes)
+    before = len(merged) + 1
+    while 1 < len(merged) < before:  # what was joined may fit to what was passed before
+        before = len(merged)
+        merged = _sweep(merged)
+    return merged
+
+
+def _sweep(boxes: Sequence[Box]) -> list[Box]:
+    """Join boxes with those near them, along the axis where they are most apart."""
+    ndim = len(boxes[0].offset)
+    axis = max(range(ndim), key=lambda i: len({box.offset[i] for box in boxes}))
     finished: list[Box] = []
     near: list[Box] = []
-    for box in sorted(waiting, key=lambda box: box.offset[axis]):  # they only join where they touch
+    for box in sorted(boxes, key=lambda box: box.offset[axis]):  # they only join where they touch
         passed = [other for other in near if other.end[axis] < box.offset[axis]]
         if passed:
             finished += passed
@@ -98,19 +105,20 @@ class Plan:
         Of the stage that the root's voxels come from.
     steps : tuple of Step
         Consumers first.
-    held : int
-        Bytes of all blocks but the first step's.
+    given, held : int
+        Bytes of the first step's block, and of all others.
     rigid : bool
         Whether the boxes of all steps move with that of the root, as long as it moves in space.
     kept : bool
         Whether sources keep what they give to several operations that were split; else they would decode for each.
     """
 
-    __slots__ = ("box", "held", "kept", "rigid", "steps")
+    __slots__ = ("box", "given", "held", "kept", "rigid", "steps")
 
     def __init__(self, box: Box, steps: Sequence[Step]) -> None:
         self.box = box
         self.steps = tuple(steps)
+        self.given = self.steps[0].nbytes
         self.held = sum(step.nbytes for step in steps[1:])
         self.kept = all(
             step.stage.reader.keeps(step.box.shape)

@@ -115,15 +115,19 @@ class Readout:
             empty = np.empty(box.shape, self.root.spec.dtype) if out is None else out
             return lambda: empty
         graph = self._graph
-        plan = graph.plan(graph.edge.in_stage(box))
+        inner = graph.edge.in_stage(box)
+        plan = graph.plan(inner)
         if not plan.kept:
             graph = self._graph_for(0)
-            plan = graph.plan(graph.edge.in_stage(box))
-        return _start(graph, plan, graph.edge.in_stage(box), out)
+            inner = graph.edge.in_stage(box)
+            plan = graph.plan(inner)
+        return _start(graph, plan, inner, out)
 
 
 def _start(graph: Graph, plan: Plan, box: Box, out: Voxels | None) -> Finish:
-    given = plan.steps[0].nbytes
+    if len(plan.steps) == 1 and plan.steps[0].stage.reader is not None:
+        return _start_source(plan.steps[0], box, out)
+    given = plan.given
     most = max(settings.current().bytes_at_once, _WORTH * given)
     parts = _parts(graph, box, plan.held) if plan.held > most else None
     if parts is not None:
@@ -138,6 +142,41 @@ def _start(graph: Graph, plan: Plan, box: Box, out: Voxels | None) -> Finish:
             return _read_parts(graph, box, _halves(box, longest), out)
 
     return read
+
+
+def _start_source(step: Step, box: Box, out: Voxels | None) -> Finish:
+    """Begin to read where there is nothing but a source: there the least that is done besides counts."""
+    stage = step.stage
+    assert stage.reader is not None  # noqa: S101  # chosen by the caller
+    try:
+        wait = stage.reader.start(box, out)
+    except DacapoLikeError as error:
+        place(error, stage.node, box)
+        raise
+
+    def read() -> Voxels:
+        try:
+            data = wait()
+        except DacapoLikeError as error:
+            place(error, stage.node, box)
+            raise
+        return _given_out(step, data, out)
+
+    return read
+
+
+def _given_out(step: Step, data: Voxels, out: Voxels | None) -> Voxels:
+    """Make of voxels what a read gives: the caller's own, running forwards in memory."""
+    if data is out:
+        return data
+    _check(step, data)
+    if out is not None:
+        np.copyto(out, data)
+        return out
+    if data.flags.c_contiguous and data.flags.writeable:
+        return data
+    reversed_view = any(stride < 0 for stride in data.strides)  # torch, for one, takes none
+    return data.copy() if reversed_view or not data.flags.writeable else data
 
 
 def _read_parts(graph: Graph, box: Box, parts: Sequence[Box], out: Voxels | None) -> Voxels:
@@ -248,10 +287,7 @@ class _Run:
                 # shared: an operator that writes into its input must fail, not spoil the others
                 data.setflags(write=False)
             blocks[index] = data
-        if data is self._out:
-            return data
-        reversed_view = any(stride < 0 for stride in data.strides)  # torch, for one, takes none
-        return data.copy() if reversed_view or not data.flags.writeable else data
+        return _given_out(steps[0], data, self._out)
 
     def _choose_targets(self) -> None:
         """Find where the voxels of each step are to be made; most have no such place."""

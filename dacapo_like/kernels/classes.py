@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CALL, _VOXEL = 50e3, 40.0  # nanoseconds that a compiled loop saves
 
 
-@attrs.frozen(slots=False)
+@attrs.frozen(slots=False, cache_hash=True)
 class LabelClasses:
     """Gives every label the number of its class, which tells all that its groups do. It compares and hashes by its fields.
 

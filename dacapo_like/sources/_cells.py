@@ -5,10 +5,12 @@ TensorStore keeps chunks too, but to find one there, and to copy from it, takes 
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from functools import cache
 from itertools import product
 from typing import Any, TypeAlias
 from weakref import WeakValueDictionary
@@ -20,13 +22,14 @@ from dacapo_like import settings
 from dacapo_like.chunk_cache import CACHE, FileState, Key, file_state, fits, is_settled
 from dacapo_like.engine import Through
 from dacapo_like.geometry import Box
-from dacapo_like.kernels.gathering import gather, spans_along
+from dacapo_like.kernels.gathering import Chunk, gather, spans_along
 from dacapo_like.sources._chunk_files import Files, cells_along
 
 Finish: TypeAlias = Callable[[], NDArray[Any]]
 Index: TypeAlias = tuple[int, ...]
 Place: TypeAlias = tuple[slice, ...]
 
+_numbers = itertools.count()
 _NAMES = 2**16  # of files are remembered
 _SHARE = 4  # of the cache a single read takes at most one such part: else it would push out what others need
 
@@ -39,7 +42,7 @@ class _Coming:
         self._finish = finish
         self._lock = threading.Lock()
         self._chunk: NDArray[Any] | None = None
-        self._is_kept = False
+        self._kept: Chunk | None = None
 
     def chunk(self) -> NDArray[Any]:
         """Give it to who makes something else of it."""
@@ -48,14 +51,13 @@ class _Coming:
                 self._chunk = self._finish()
             return self._chunk
 
-    def kept(self) -> NDArray[Any]:
+    def kept(self) -> Chunk:
         """Give it, and keep it from now on."""
-        chunk = self.chunk()
+        voxels = self.chunk()
         with self._lock:
-            if not self._is_kept:
-                chunk = self._chunk = CACHE.keep(self._key, chunk)
-                self._is_kept = True
-        return chunk
+            if self._kept is None:
+                self._kept = CACHE.keep(self._key, Chunk(voxels))
+            return self._kept
 
 
 class Cells:
@@ -124,11 +126,12 @@ class Cells:
         states = self._states(touched)
         if not any(states):
             return None
+        kind = _number((self._version, through))
         keys = [
-            None if state is None else (self._folder, (state, self._version), (index, through))
+            None if state is None else (self._folder, state, (kind, index))
             for index, state in zip(touched, states, strict=True)
         ]
-        chunks: list[NDArray[Any] | _Coming | None] = [*CACHE.find(keys)]
+        chunks: list[Chunk | _Coming | None] = CACHE.find(keys)
         alone: list[tuple[Place, Finish]] = []
         for number, (index, state, key) in enumerate(zip(touched, states, keys, strict=True)):
             if chunks[number] is not None:
@@ -141,7 +144,7 @@ class Cells:
 
         def finish() -> NDArray[Any]:
             result = np.empty(box.shape, dtype)
-            ready = [chunk.kept() if isinstance(chunk, _Coming) else chunk for chunk in chunks]
+            ready = [c.kept() if isinstance(c, _Coming) else c for c in chunks]
             gather(ready, box.offset, self._chunk_shape, self._shape, result)
             for place, read in alone:
                 result[place] = read()
@@ -194,16 +197,29 @@ class Cells:
         offset = tuple(i * n for i, n in zip(index, self._chunk_shape, strict=True))
         ends = zip(offset, self._chunk_shape, self._shape, strict=True)
         finish = self._decode(Box(offset, tuple(min(n, end - o) for o, n, end in ends)))
-        return lambda: np.ascontiguousarray(finish(), self._dtype)
+
+        def voxels() -> NDArray[Any]:
+            found = np.ascontiguousarray(finish(), self._dtype)
+            return (
+                found.copy() if isinstance(found.base, np.ndarray) else found
+            )  # no more memory than its own
+
+        return voxels
 
     def _made(self, index: Index, key: Key, through: Through) -> Finish:
         """Begin to make something of a chunk."""
-        plain = key[0], key[1], (index, None)
+        plain = key[0], key[1], (_number((self._version, None)), index)
         (known,) = CACHE.find([plain])
         if known is not None:
-            return lambda: through(known)
+            return lambda: through(known.voxels)
         coming = self._begun(index, plain, None)
         return lambda: through(coming.chunk())
+
+
+@cache
+def _number(_: Hashable) -> int:
+    """Give a number for what chunks are of: it is hashed and compared faster, with every chunk of every read."""
+    return next(_numbers)
 
 
 def _most() -> int:

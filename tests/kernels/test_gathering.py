@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dacapo_like.kernels import gathering
-from dacapo_like.kernels.gathering import gather
+from dacapo_like.kernels.gathering import Chunk, gather
 
 
 @pytest.fixture(params=[True, False], ids=["compiled", "numpy"], autouse=True)
@@ -29,7 +29,7 @@ def check(shape, chunk, start, length, dtype, absent=()):
         )
     ):
         place = tuple(slice(i * c, (i + 1) * c) for i, c in zip(index, chunk, strict=True))
-        chunks.append(None if number in absent else np.ascontiguousarray(whole[place]))
+        chunks.append(None if number in absent else Chunk(whole[place].copy()))
         if number in absent:
             expected[place] = 0
     out = np.zeros(length, dtype)
