@@ -36,7 +36,7 @@ test: $(FOR_WORK)  ## Run all tests, the examples in the docs included
 	@$(MAKE) --no-print-directory --keep-going peers || echo "Tests that compare with programs of others will be skipped" >&2
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-peers: $(FOR_PEERS)  ## Install DaCapo, ZarrNii, CloudVolume and CAREamics beside, for the tests that compare with them
+peers: $(FOR_PEERS)  ## Install DaCapo, ZarrNii, CloudVolume, CAREamics and BiaPy beside, for the tests and benchmarks that compare with them
 
 lint: $(FOR_WORK)  ## Check format, lint and floors
 	$(BIN)/ruff format --check .
@@ -53,14 +53,8 @@ types: $(FOR_WORK)  ## Check types
 docs: $(FOR_WORK)  ## Build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -b html docs docs/_build/html
 
-bench: $(FOR_WORK)  ## Run the benchmarks
-	$(BIN)/python benchmarks/run.py
-	$(BIN)/python benchmarks/bytes_read.py
-	$(BIN)/python benchmarks/pooling.py
-	$(BIN)/python benchmarks/interpolation.py
-	$(BIN)/python benchmarks/transforms.py
-	$(BIN)/python benchmarks/patch_reads.py
-	$(BIN)/python benchmarks/patches.py
+bench: $(FOR_WORK) $(if $(PEERS),$(FOR_PEERS))  ## Run the benchmarks and write docs/performance.md; with PEERS=1 beside programs of others
+	$(BIN)/python -m benchmarks --page docs/performance.md
 
 schema: $(FOR_WORK)  ## Write the JSON Schemas anew
 	$(BIN)/dacapo-like schema --write schemas

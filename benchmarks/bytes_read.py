@@ -1,13 +1,12 @@
-"""Count what a region costs: ``python benchmarks/bytes_read.py [--gigabytes 4]``.
+"""How much is read, and how much memory is taken, for a small region of a large file.
 
-For each format a large volume is written by the format's own library, then 64^3 voxels out of its middle are read in a process of its
-own. Shown are the bytes read from files per byte of voxels asked for (what is mapped into memory is not counted), and how much memory
-the read added. Neither depends on how fast the machine is. The region touches eight chunks of 64^3.
+A volume is written in each format by that format's own library; then 64³ voxels out of its middle, which touch eight chunks of 64³,
+are read in a process of its own. Counted are the bytes read from files per byte of voxels asked for (what is mapped into memory is not
+counted), and how much larger the process gets at most. Neither depends on how fast the machine is.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import subprocess
 import sys
@@ -22,8 +21,12 @@ import numpy as np
 import tifffile
 import zarr
 
+from benchmarks.results import Figure, Table, at_most
+from benchmarks.running import Run
+
+TITLE = "Bytes read for a region"
 EDGE, REGION = 64, 64
-MOST_GROWTH = 50  # MiB
+MOST_GROWTH = at_most(50)  # MiB
 
 _READ = """
 import json, re, sys
@@ -149,6 +152,9 @@ FORMATS: dict[str, tuple[str, Callable[..., dict[str, Any]]]] = {
 }
 
 
+FEW = ("NIfTI", "TIFF, compressed tiles", "HDF5", "Zarr, sharded")
+
+
 def measure(document: dict[str, Any], region: int) -> tuple[float, float]:
     command = [sys.executable, "-c", _READ, json.dumps(document), str(region)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -156,28 +162,21 @@ def measure(document: dict[str, Any], region: int) -> tuple[float, float]:
     return ratio, growth
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--gigabytes", type=float, default=4)
-    gigabytes = parser.parse_args().gigabytes
-    edge = max(round((gigabytes * 1e9 / 2) ** (1 / 3) / 256), 1) * 256
-    shape, worst = (edge,) * 3, 0.0
-    print(f"{edge}^3 uint16, {edge**3 * 2 / 1e9:.1f} GB; {REGION}^3 are read")
-    for name, (suffix, write) in FORMATS.items():
-        with tempfile.TemporaryDirectory() as folder:
+def run(run: Run) -> Iterator[Table]:
+    """Write, read and count, format by format."""
+    edge = run.full(512, 256)
+    lines = []
+    for name in run.full(tuple(FORMATS), FEW):
+        suffix, write = FORMATS[name]
+        with tempfile.TemporaryDirectory(dir=run.folder) as folder:
             path = Path(folder) / f"a{suffix}"
-            document = {"file_name": str(path)} | write(path, shape)
+            document = {"file_name": str(path)} | write(path, (edge,) * 3)
             ratio, growth = measure(document, REGION)
         if document["type"] == "npy":  # pages that are in memory already are shared, not added
-            print(f"  {name:26} is mapped into memory")
+            lines.append(Figure(name, "mapped into memory", 0, ""))
             continue
-        worst = max(worst, growth)
-        print(
-            f"  {name:26} {ratio:7.2f} bytes read per byte asked for, {growth:6.1f} MiB more memory"
-        )
-    print(f"most memory: {worst:.1f} MiB, bound {MOST_GROWTH}")
-    return int(worst > MOST_GROWTH)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+        lines += [
+            Figure(name, "bytes read per byte asked for", ratio, ""),
+            Figure(name, "larger process", growth, "MiB", MOST_GROWTH, exact=True),
+        ]
+    yield Table(f"{REGION}³ voxels out of {edge}³ of uint16, {edge**3 * 2 / 1e9:.1f} GB", lines)

@@ -1,14 +1,12 @@
-"""Time 2x finer voxels beside copying them and scipy: ``python benchmarks/interpolation.py`` (``--smoke`` only shows that everything runs).
+"""How long it takes to make voxels of half the size.
 
-All do the same work in one process, taking turns; shown is the least time of each, and how many times ours it is. How far scipy's
-voxels are from ours is said beside, where both are the same kernel: its cubic is a spline through all voxels, ours Keys' kernel.
+Of an array of float32 in memory, beside copying the result, and beside scipy. scipy's linear interpolation gives the same voxels; its
+cubic one is a spline through all voxels, as our `spline` is, and not Keys' kernel, which is our order 3.
 """
 
 from __future__ import annotations
 
-import argparse
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any
 
@@ -17,13 +15,15 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 import dacapo_like
+from benchmarks.measuring import race, timed
+from benchmarks.results import Row, Table, at_least, at_most, beside
+from benchmarks.running import Run
 from dacapo_like.kernels.interpolate import Order, interpolate
 
-EDGE = 256
-MOST_COPIES = 1.5  # linear, as a multiple of copying the result
-LEAST = {1: 40, 3: 50}  # times as fast as scipy.ndimage.zoom, by order
-
-Calls = dict[str, Callable[[], Any]]
+TITLE = "Interpolation"
+OURS, SCIPY = "dacapo_like", "scipy.ndimage.zoom"
+MOST_COPIES = at_most(1.5)
+LINEAR, CUBIC = at_least(40), at_least(50)
 
 
 def doubled(data: NDArray[Any], order: Order, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -40,94 +40,57 @@ def doubled(data: NDArray[Any], order: Order, out: NDArray[Any] | None = None) -
     )
 
 
-def zoomed(data: NDArray[Any], order: int) -> NDArray[Any]:
+def zoomed(data: NDArray[Any], order: int, mode: str = "nearest") -> NDArray[Any]:
     """Do the same with scipy."""
-    return ndimage.zoom(data, 2, order=order, mode="nearest", grid_mode=True)
+    return ndimage.zoom(data, 2, order=order, mode=mode, grid_mode=True)
 
 
-def least_times(calls: Calls, repeats: int, *, slow: str) -> dict[str, float]:
-    """Give the least seconds of each call, the calls taking turns; one of them is called less often."""
-    for call in calls.values():
-        call()
-    least = dict.fromkeys(calls, float("inf"))
-    for turn in range(repeats):
-        for name, call in calls.items():
-            if name == slow and turn % 8:
-                continue
-            start = time.perf_counter()
-            call()
-            least[name] = min(least[name], time.perf_counter() - start)
-    return least
-
-
-def compare(title: str, calls: Calls, repeats: int) -> dict[str, float]:
-    """Print the times of several ways; the first is ours. Give them as multiples of it."""
-    seconds = least_times(calls, repeats, slow="scipy.ndimage.zoom")
-    ours = next(iter(seconds.values()))
-    print(title)
-    for name, value in seconds.items():
-        print(f"  {name:<28}{value * 1e3:9.2f} ms {value / ours:8.2f}")
-    return {name: value / ours for name, value in seconds.items()}
-
-
-def linear(edge: int, repeats: int) -> None:
+def linear(edge: int, turns: int) -> Table:
     """Time order 1: into memory that is there, and into new memory."""
     data = np.random.default_rng(0).standard_normal((edge // 2,) * 3, np.float32)
+    np.testing.assert_allclose(doubled(data, 1), zoomed(data, 1), atol=1e-5)
     out, there = np.empty((edge,) * 3, np.float32), np.zeros((edge,) * 3, np.float32)
     array = dacapo_like.from_numpy(data).upsample((2, 2, 2))
-    apart = np.abs(doubled(data, 1) - zoomed(data, 1)).max()
-    times = compare(
-        f"linear to {edge}^3 float32; scipy's voxels are {apart:.0e} apart",
+    taken = race(
         {
-            "ours": lambda: doubled(data, 1, out),
-            "copying the result": lambda: np.copyto(out, there),
-            "ours, new memory": lambda: doubled(data, 1),
-            "copying, new memory": lambda: np.array(there),
-            "ours, as an array's read": array.read,
-            "scipy.ndimage.zoom": lambda: zoomed(data, 1),
+            OURS: timed(lambda: doubled(data, 1, out)),
+            "copying the result": timed(lambda: np.copyto(out, there)),
+            "new": timed(lambda: doubled(data, 1)),
+            "copying the result into new memory": timed(lambda: np.array(there)),
+            "read": timed(array.read),
+            SCIPY: timed(lambda: zoomed(data, 1)),
         },
-        repeats,
+        turns,
     )
-    copies = 1 / times["copying the result"]
-    new = times["ours, new memory"] / times["copying, new memory"]
-    print(
-        f"  {copies:.2f} of a copy, {new:.2f} where memory is new (wanted: at most {MOST_COPIES})"
-    )
-    print(f"  {times['scipy.ndimage.zoom']:.0f} times as fast as scipy (wanted: {LEAST[1]})")
+    cases = [
+        ("into memory that is there", OURS, "copying the result", MOST_COPIES),
+        ("into new memory", "new", "copying the result into new memory", MOST_COPIES),
+        ("read of an array", "read", "copying the result into new memory", None),
+        ("into memory that is there", OURS, SCIPY, LINEAR),
+    ]
+    lines = [Row(case, taken[a], b, taken[b], wanted) for case, a, b, wanted in cases]
+    return Table(f"Linear, to {edge}³", lines)
 
 
-def cubic(edge: int, repeats: int) -> None:
+def cubic(edge: int, turns: int) -> Table:
     """Time order 3, and the spline, which is what scipy does."""
     data = np.random.default_rng(0).standard_normal((edge // 2,) * 3, np.float32)
-    apart = np.abs(doubled(data, "spline") - ndimage_spline(data)).max()
-    times = compare(
-        f"cubic to {edge}^3 float32; scipy's voxels are {apart:.0e} from our spline's",
-        {
-            "ours": lambda: doubled(data, 3),
-            "our spline": lambda: doubled(data, "spline"),
-            "scipy.ndimage.zoom": lambda: zoomed(data, 3),
-        },
-        repeats,
-    )
-    print(f"  {times['scipy.ndimage.zoom']:.0f} times as fast as scipy (wanted: {LEAST[3]})")
+    mirrored = zoomed(data.astype(float), 3, "mirror")
+    np.testing.assert_allclose(doubled(data, "spline"), mirrored, atol=1e-4)
+    ways = {
+        "order 3": timed(lambda: doubled(data, 3)),
+        "spline": timed(lambda: doubled(data, "spline")),
+        SCIPY: timed(lambda: zoomed(data, 3)),
+    }
+    taken = race(ways, turns)
+    lines = [
+        *beside("order 3", {n: taken[n] for n in ("order 3", SCIPY)}, "order 3", {SCIPY: CUBIC}),
+        Row("spline", taken["spline"], SCIPY, taken[SCIPY], faster=True),
+    ]
+    return Table(f"Cubic, to {edge}³", lines)
 
 
-def ndimage_spline(data: NDArray[Any]) -> NDArray[Any]:
-    """Give scipy's spline with the mirror image beyond the array, as ours has it."""
-    return ndimage.zoom(data.astype(float), 2, order=3, mode="mirror", grid_mode=True)
-
-
-def main() -> None:
-    """Run all of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--smoke", action="store_true", help="small and few: only show that everything runs"
-    )
-    smoke = parser.parse_args().smoke
-    linear(32 if smoke else EDGE, 2 if smoke else 40)
-    for edge in (16,) if smoke else (EDGE // 2, EDGE):
-        cubic(edge, 2 if smoke else 16)
-
-
-if __name__ == "__main__":
-    main()
+def run(run: Run) -> Iterator[Table]:
+    """Linear, then cubic."""
+    yield linear(run.full(256, 32), run.full(21, 1))
+    yield cubic(run.full(256, 16), run.full(9, 1))

@@ -1,55 +1,31 @@
-"""Time pooling beside its peers: ``python benchmarks/pooling.py [--labels FILE.h5]`` (``--smoke`` only shows that everything runs).
+"""How long it takes to halve the voxels of a volume.
 
-All do the same work in one process, taking turns; shown is the least time of each, and how many times ours it is. Peers that are
-not installed are left out; TensorStore is always there. Whether a peer gives our voxels is said beside: means of TensorStore
-and ours are equal, and so are modes, ties included.
+Means of 8-bit voxels and modes of 64-bit labels, over cells of 2 x 2 x 2, of arrays in memory. Means of TensorStore and ours are
+equal, and so are modes, ties included; of each other program it is said how many voxels are as ours.
 """
 
 from __future__ import annotations
 
-import argparse
 import importlib
-import math
-import sys
-import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import h5py
 import numpy as np
 import tensorstore
 from numpy.typing import NDArray
-from scipy import ndimage, spatial
+from scipy import ndimage
 
+from benchmarks.measuring import race, timed
+from benchmarks.results import Table, at_least, beside
+from benchmarks.running import Run
+from benchmarks.volumes import segmentation
 from dacapo_like.kernels.pool import pool
 
-EDGE = 256
-LEAST = {"mean": 8, "mode": 4}  # times as fast as TensorStore
+TITLE = "Halving"
+OURS, TENSORSTORE = "dacapo_like", "TensorStore"
+WANTED = {"mean": at_least(8), "mode": at_least(4)}
 
 Calls = dict[str, Callable[[], NDArray[Any]]]
-
-
-def image(edge: int) -> NDArray[np.uint8]:
-    """Give a volume of noise: means do not depend on what is averaged."""
-    return np.random.default_rng(0).integers(0, 256, (edge,) * 3, dtype="uint8")
-
-
-def cells(edge: int) -> NDArray[np.uint64]:
-    """Give 64-bit labels: Voronoi cells so large that a sixth of all 2x cells are mixed, as in a real segmentation of neurons."""
-    rng = np.random.default_rng(0)
-    centres = rng.random((max((edge // 24) ** 3, 2), 3)) * edge
-    places = np.stack(np.meshgrid(*[np.arange(edge)] * 3, indexing="ij"), -1)
-    nearest = spatial.cKDTree(centres).query(places.reshape(-1, 3), workers=-1)[1]
-    ids = rng.integers(1, 2**63, len(centres), dtype="uint64")
-    return ids[nearest].reshape((edge,) * 3)
-
-
-def segmentation(path: Path, edge: int) -> NDArray[np.uint64]:
-    """Read labels from an HDF5 file's dataset `labels`, repeated where there are not enough."""
-    with h5py.File(path) as file:
-        labels = file["labels"][:edge, :edge, :edge].astype("uint64")
-    return np.tile(labels, [-(-edge // n) for n in labels.shape])[:edge, :edge, :edge].copy()
 
 
 def of_tensorstore(data: NDArray[Any], method: str) -> Callable[[], NDArray[Any]]:
@@ -59,7 +35,7 @@ def of_tensorstore(data: NDArray[Any], method: str) -> Callable[[], NDArray[Any]
 
 def peers_of_mean(data: NDArray[Any]) -> Calls:
     calls: Calls = {
-        "TensorStore": of_tensorstore(data, "mean"),
+        TENSORSTORE: of_tensorstore(data, "mean"),
         "scipy.ndimage.zoom, order 1": lambda: ndimage.zoom(
             data, 0.5, order=1, mode="nearest", grid_mode=True
         ),
@@ -77,7 +53,7 @@ def peers_of_mean(data: NDArray[Any]) -> Calls:
 
 
 def peers_of_mode(data: NDArray[Any]) -> Calls:
-    calls: Calls = {"TensorStore": of_tensorstore(data, "mode")}
+    calls: Calls = {TENSORSTORE: of_tensorstore(data, "mode")}
     if tinybrain := installed("tinybrain"):
         turned = np.asfortranarray(data)
         calls["tinybrain"] = lambda: tinybrain.downsample_segmentation(turned, (2, 2, 2))[0]
@@ -93,12 +69,8 @@ def by_planes(cv: Any, data: NDArray[Any]) -> NDArray[Any]:
     """Halve planes with OpenCV, then average each two."""
     edge = data.shape[-1] // 2
     planes = [cv.resize(plane, (edge, edge), interpolation=cv.INTER_AREA) for plane in data]
-    return np.stack(
-        [
-            cv.addWeighted(*[a, 0.5, b, 0.5, 0])
-            for a, b in zip(planes[::2], planes[1::2], strict=True)
-        ]
-    )
+    pairs = zip(planes[::2], planes[1::2], strict=True)
+    return np.stack([cv.addWeighted(*[a, 0.5, b, 0.5, 0]) for a, b in pairs])
 
 
 def installed(name: str) -> Any:
@@ -109,60 +81,22 @@ def installed(name: str) -> Any:
         return None
 
 
-def least(calls: Calls, repeats: int) -> dict[str, float]:
-    """Give the least seconds of each call, the calls taking turns."""
-    seconds = dict.fromkeys(calls, math.inf)
-    for _ in range(repeats):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name] = min(seconds[name], time.perf_counter() - start)
-    return seconds
-
-
-def compare(title: str, ours: Callable[[], NDArray[Any]], peers: Calls, repeats: int) -> float:
-    """Print a table; give how many times our time TensorStore takes."""
-    voxels = ours()  # which compiles it, too
-    same = {name: np.mean(call() == voxels) for name, call in peers.items()}
-    seconds = least({"dacapo_like": ours} | peers, repeats)
-    own = seconds.pop("dacapo_like")
-    print(f"{title}: {own * 1e3:.2f} ms")
-    for name, value in sorted(seconds.items(), key=lambda item: item[1]):
-        print(
-            f"  {name:28} {value * 1e3:9.2f} ms {value / own:7.1f} times, {same[name]:.1%} of voxels as ours"
-        )
-    return seconds["TensorStore"] / own
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--labels", type=Path, help="HDF5 file with a dataset `labels`")
-    parser.add_argument(
-        "--smoke", action="store_true", help="small and once: only show that everything runs"
-    )
-    options = parser.parse_args()
-    edge, repeats = (32, 1) if options.smoke else (EDGE, 30)
-    grey = image(edge)
-    labels = segmentation(options.labels, edge) if options.labels else cells(edge)
-    factors = (2, 2, 2)
-    times = {
-        "mean": compare(
-            f"2x mean of {edge}^3 uint8",
-            lambda: pool(grey, factors, "mean"),
-            peers_of_mean(grey),
-            repeats,
-        ),
-        "mode": compare(
-            f"2x mode of {edge}^3 uint64",
-            lambda: pool(labels, factors, "mode"),
-            peers_of_mode(labels),
-            repeats,
-        ),
+def compared(title: str, data: NDArray[Any], method: str, peers: Calls, turns: int) -> Table:
+    """Race all, ours first."""
+    voxels = pool(data, (2, 2, 2), method)
+    same = {
+        name: f"{name}, {np.mean(call() == voxels):.1%} as ours" for name, call in peers.items()
     }
-    for method, bound in LEAST.items():
-        print(f"{method}: {times[method]:.1f} times as fast as TensorStore, bound {bound}")
-    return int(not options.smoke and any(times[method] < bound for method, bound in LEAST.items()))
+    ways = {OURS: timed(lambda: pool(data, (2, 2, 2), method))}
+    ways |= {same[name]: timed(call) for name, call in peers.items()}
+    wanted = {same[TENSORSTORE]: WANTED[method]}
+    return Table(title, beside(method, race(ways, turns), OURS, wanted, slower=ways))
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def run(run: Run) -> Iterator[Table]:
+    """Means, then modes."""
+    edge, turns = run.full(256, 32), run.full(21, 1)
+    grey = np.random.default_rng(0).integers(0, 256, (edge,) * 3, dtype="uint8")
+    labels = segmentation(edge, run.labels)
+    yield compared(f"{edge}³ voxels of uint8", grey, "mean", peers_of_mean(grey), turns)
+    yield compared(f"{edge}³ labels of uint64", labels, "mode", peers_of_mode(labels), turns)

@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dacapo_like import using
-from dacapo_like.engine import Readout, ahead, consumers_first, merge_boxes
-from dacapo_like.engine import plans
+from dacapo_like.engine import Readout, ahead, consumers_first, merge_boxes, plans
 from dacapo_like.engine import reading as engine
 from dacapo_like.errors import ReadError, SourceError, SpecError
 from dacapo_like.geometry import Box

@@ -38,7 +38,7 @@ class Block(NamedTuple):
 
 
 class Through(Protocol):
-    """A function of single voxels; equal ones do the same."""
+    """A function of single voxels of an ndarray, of its shape and of some dtype; equal ones do the same."""
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -51,12 +51,24 @@ class Through(Protocol):
 
     def __hash__(self) -> int: ...
 
+    def joined(self, other: Through) -> Through | None:
+        """Give one that serves the rest of the operations of both; ``None``: there is none."""
+        ...
+
 
 class Split(NamedTuple):
-    """An operation in two parts: a function of single voxels of its input, then an operation on what that gives."""
+    """An operation in two parts.
+
+    Attributes
+    ----------
+    through : Through
+        A function of single voxels of the one input.
+    rest : callable
+        Takes that function, or one that it was joined into, and gives the operation on its results that does the rest.
+    """
 
     through: Through
-    operation: Operation
+    rest: Callable[[Any], Operation]
 
 
 class Operation(Protocol):

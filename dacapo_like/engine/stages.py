@@ -6,12 +6,20 @@ What a read costs then does not depend on how many wrappers people put around an
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from dacapo_like.engine.nodes import Node, Operation, Reads, Through, Voxels, consumers_first
+from dacapo_like.engine.nodes import (
+    Node,
+    Operation,
+    Reads,
+    Split,
+    Through,
+    Voxels,
+    consumers_first,
+)
 from dacapo_like.geometry import Box
 from dacapo_like.spec import ArraySpec
 
@@ -109,14 +117,15 @@ def stages_of(root: Node, *, split: bool = False) -> tuple[Edge, tuple[Stage, ..
         All that are left, each behind those that consume it.
     """
     made: dict[int, Edge] = {}
-    parts: dict[Hashable, Stage] | None = {} if split else None
     for node in reversed(consumers_first(root)):
-        made[id(node)] = _edge_to(node, [made[id(below)] for below in node.inputs], parts)
+        made[id(node)] = _edge_to(node, [made[id(below)] for below in node.inputs])
     edge = made[id(root)]
+    if split:
+        _split(consumers_first(edge.stage))
     return edge, consumers_first(edge.stage)
 
 
-def _edge_to(node: Node, edges: Sequence[Edge], parts: dict[Hashable, Stage] | None) -> Edge:
+def _edge_to(node: Node, edges: Sequence[Edge]) -> Edge:
     operation = node.operation
     if operation is not None:
         offset = operation.view_offset(*(edge.spec for edge in edges))
@@ -125,8 +134,6 @@ def _edge_to(node: Node, edges: Sequence[Edge], parts: dict[Hashable, Stage] | N
             return Edge(node, node.spec, edge.stage, _sum(offset, edge.shift))
         if len(edges) == 1:
             operation, edges = _folded(operation, edges[0])
-            if parts is not None:
-                operation, edges = _split(operation, edges[0], parts)
     return Edge(node, node.spec, Stage(node, operation, edges), (0,) * node.spec.ndim)
 
 
@@ -142,22 +149,40 @@ def _folded(operation: Operation, edge: Edge) -> tuple[Operation, Sequence[Edge]
     return operation, [edge]
 
 
-def _split(
-    operation: Operation, edge: Edge, parts: dict[Hashable, Stage]
-) -> tuple[Operation, Sequence[Edge]]:
-    """Leave the first part of an operation to the source, where that keeps what it gives."""
-    source = edge.stage
-    if source.reader is None or not source.reader.keeps():
-        return operation, [edge]
-    both = operation.split(edge.spec)
-    if both is None:
-        return operation, [edge]
-    key = id(source), both.through
-    if key not in parts:
-        spec = source.spec.replace(dtype=both.through.dtype)
-        parts[key] = Stage(source.node, reader=_Through(source.reader, both.through), spec=spec)
-    spec = edge.spec.replace(dtype=both.through.dtype)
-    return both.operation, [Edge(edge.node, spec, parts[key], edge.shift)]
+def _split(stages: Sequence[Stage]) -> None:
+    """Leave the first parts of operations to sources that keep what these give, joined as far as can be."""
+    shared: dict[int, list[tuple[Through, list[tuple[Stage, Split]]]]] = {}
+    for stage in stages:
+        both = _parts_of(stage)
+        if both is None:
+            continue
+        groups = shared.setdefault(id(stage.edges[0].stage), [])
+        for i, (through, members) in enumerate(groups):
+            joined = through.joined(both.through)
+            if joined is not None:
+                groups[i] = joined, [*members, (stage, both)]
+                break
+        else:
+            groups.append((both.through, [(stage, both)]))
+    for through, members in (group for groups in shared.values() for group in groups):
+        source = members[0][0].edges[0].stage
+        assert source.reader is not None  # noqa: S101  # chosen so
+        spec = source.spec.replace(dtype=through.dtype)
+        part = Stage(source.node, reader=_Through(source.reader, through), spec=spec)
+        for stage, both in members:
+            (edge,) = stage.edges
+            given = edge.spec.replace(dtype=through.dtype)
+            stage.operation = both.rest(through)
+            stage.edges = (edge._replace(spec=given, stage=part),)
+            stage.specs = (given,)
+
+
+def _parts_of(stage: Stage) -> Split | None:
+    if stage.operation is None or len(stage.edges) != 1:
+        return None
+    (edge,) = stage.edges
+    reader = edge.stage.reader
+    return stage.operation.split(edge.spec) if reader is not None and reader.keeps() else None
 
 
 class _Through:

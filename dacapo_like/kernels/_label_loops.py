@@ -77,14 +77,14 @@ def _mark(
             at = source + begin * step
             for eight in range(first >> 3, (stop + 7) >> 3):
                 bits = members[eight]
-                _find(labels, at, step, count, start, shift, keys, codes, bits, found)
+                find(labels, at, step, count, start, shift, keys, codes, bits, found)
                 for group in range(max(first, 8 * eight), min(stop, 8 * eight + 8)):
                     to = target + (group - first) * plane + begin * mask_step
-                    _expand(found, count, uint8(1 << (group & 7)), one, masks, to, mask_step)
+                    expand(found, count, uint8(1 << (group & 7)), one, masks, to, mask_step)
 
 
 @register_jitable
-def _find(
+def find(
     labels: Any,
     at: int,
     step: int,
@@ -128,7 +128,7 @@ def _member(label: Any, start: Any, shift: Any, keys: Any, codes: Any, members: 
 
 
 @register_jitable
-def _expand(found: Any, count: int, bit: Any, one: Any, masks: Any, at: int, step: int) -> None:
+def expand(found: Any, count: int, bit: Any, one: Any, masks: Any, at: int, step: int) -> None:
     zero = one ^ one
     if step == 1:
         for i in range(count):

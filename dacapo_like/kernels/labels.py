@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import operator
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-import attrs
 import numpy as np
 
 from dacapo_like.kernels._blocks import boxes, destination, part
@@ -119,7 +118,7 @@ class GroupLookup:
         walk, plane = layout(labels, out[0]), out.strides[0] // out.itemsize
         source, source_at = memory(labels.view(label))
         target, target_at = memory(out.view(bits))
-        one = _ones(out.dtype)
+        one = ones(out.dtype)
         loop = mark(label, bits)
         loop(source, source_at, target, target_at, walk, plane, first, stop, one, *table)
 
@@ -175,23 +174,6 @@ def mark_positive(labels: NDArray[Any], channels: Sequence[bool], *, out: NDArra
             part(out, (channel, *box))[...] = above if marked else 0
 
 
-@attrs.frozen
-class Positive:
-    """Says of each label whether it is above 0.
-
-    Examples
-    --------
-    >>> Positive()(np.array([-1, 0, 2]))
-    array([0, 0, 1], dtype=uint8)
-    """
-
-    dtype: ClassVar[np.dtype[np.uint8]] = np.dtype(np.uint8)
-
-    def __call__(self, labels: NDArray[Any]) -> NDArray[np.uint8]:
-        """Give 1 or 0, as uint8."""
-        return (labels > 0).view(np.uint8)
-
-
 def holdable(group: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
     """List those ids of a group that a dtype can hold."""
     lowest, highest = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
@@ -199,6 +181,6 @@ def holdable(group: Sequence[int], dtype: np.dtype[Any]) -> NDArray[Any]:
 
 
 @cache
-def _ones(dtype: np.dtype[Any]) -> Any:
+def ones(dtype: np.dtype[Any]) -> Any:
     """Give the bits of 1."""
     return np.ones(1, dtype).view(_UNSIGNED[dtype.itemsize])[0]

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from typing import Any, ClassVar
 
-from dacapo_like.core import Named, UnaryConfig
+import attrs
+import numpy as np
+from numpy.typing import NDArray
+
+from dacapo_like.core import Block, Named, UnaryConfig
+from dacapo_like.engine import Operation, Split
 from dacapo_like.errors import ConfigError, SpecError
 from dacapo_like.geometry import Box
+from dacapo_like.kernels.label_bits import LabelBits, Test, spread_bits
 from dacapo_like.spec import ArraySpec
 
 
@@ -87,3 +94,50 @@ class GroupedConfig(UnaryConfig):
     def needs(self, box: Box, *inputs: ArraySpec) -> tuple[Box | None, ...]:  # noqa: ARG002  # the same for any source
         """Drop the channel axis."""
         return (Box(box.offset[1:], box.shape[1:]),)
+
+
+@attrs.frozen(kw_only=True, eq=False, repr=False)
+class _BitsConfig(GroupedConfig):
+    """A leading channel for each group of bits: what is left of an operator on groups of labels when these were tested."""
+
+    in_documents: ClassVar[bool] = False
+    read_only: ClassVar[str | None] = "bits do not say which label a voxel has"
+    widens: ClassVar[bool] = True
+
+    groupings: Named[tuple[int, ...]] = attrs.field()
+
+    @cached_property
+    def _bits(self) -> tuple[int, ...]:
+        return tuple(map(sum, self.groupings.values()))
+
+    def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
+        """Make a channel of each."""
+        return spread_bits(blocks[0].data, self._bits[box.slices[0]], out)
+
+
+def split_groups(
+    config: GroupedConfig, labels: np.dtype[Any], tests: Mapping[str, Test | None]
+) -> Split | None:
+    """Split an operator that marks labels which pass tests, where a byte takes less than a label, and holds a bit for each test.
+
+    Parameters
+    ----------
+    config : GroupedConfig
+        The operator.
+    labels : numpy.dtype
+        Of its source.
+    tests : mapping of str to (Test or None)
+        By channel; ``None``: it is 0 everywhere.
+    """
+    known = [test for test in tests.values() if test is not None]
+    bits = LabelBits.of(known)
+    if bits is None or not known or labels.itemsize == 1:
+        return None
+
+    def rest(through: LabelBits) -> Operation:
+        bits = {name: () if test is None else (through.bit(test),) for name, test in tests.items()}
+        return _BitsConfig(
+            source_array_config=config.source_array_config, groupings=as_groupings(bits)
+        )
+
+    return Split(bits, rest)

@@ -12,13 +12,10 @@ from numpy.typing import NDArray
 from dacapo_like.core import Array, Block, Named, about
 from dacapo_like.engine import Split
 from dacapo_like.geometry import Box
-from dacapo_like.kernels.classes import LabelClasses
 from dacapo_like.kernels.labels import GroupLookup
-from dacapo_like.operators._groups import GroupedConfig, as_groupings, as_label
+from dacapo_like.operators._groups import GroupedConfig, as_groupings, as_label, split_groups
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
-
-_CLASSES = 256
 
 
 @register("binarize")
@@ -42,13 +39,9 @@ class BinarizeArrayConfig(GroupedConfig):
     )
 
     def split(self, source: ArraySpec) -> Split | None:
-        """Tell labels apart as far as the groups do; a byte does for that, up to 256 classes of labels."""
-        classes = LabelClasses(tuple(self.groupings.values()), self.background)
-        if source.dtype.itemsize == 1 or len(classes) > _CLASSES:
-            return None
-        names = zip(self.groupings, classes.members, strict=True)
-        groups = {name: members or (_CLASSES,) for name, members in names}  # which no label has
-        return Split(classes, attrs.evolve(self, groupings=groups, background=_CLASSES))
+        """Test labels for the groups, a bit for each; up to eight."""
+        tests = {name: (ids, self.background) for name, ids in self.groupings.items()}
+        return split_groups(self, source.dtype, tests)
 
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Look the labels up."""

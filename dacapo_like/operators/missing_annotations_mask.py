@@ -16,8 +16,9 @@ from dacapo_like.core import Array, Block, Named, about
 from dacapo_like.engine import Split
 from dacapo_like.errors import SpecError
 from dacapo_like.geometry import Box
-from dacapo_like.kernels.labels import Positive, mark_positive
-from dacapo_like.operators._groups import GroupedConfig, as_groupings
+from dacapo_like.kernels.label_bits import Test
+from dacapo_like.kernels.labels import mark_positive
+from dacapo_like.operators._groups import GroupedConfig, as_groupings, split_groups
 from dacapo_like.registry import array_method, register
 from dacapo_like.spec import ArraySpec
 
@@ -25,6 +26,7 @@ K = TypeVar("K")
 T = TypeVar("T")
 
 _ATTRIBUTE = "labels"
+_ABOVE_0: Test = ((), 0)  # every label but 0
 _ANNOTATED = {"dense": True, "sparse": True, "empty": False, "unknown": False}
 _EXACT_FLOATS = 2**53
 _LONG_TEXT = 60
@@ -60,8 +62,13 @@ class MissingAnnotationsMaskConfig(GroupedConfig):
         return (None,)
 
     def split(self, source: ArraySpec) -> Split | None:
-        """Tell labels above 0 from the others."""
-        return None if source.dtype.itemsize == 1 else Split(Positive(), self)
+        """Test labels for being above 0; signed ones may be below, which is no matter of ids."""
+        if source.dtype.kind != "u":
+            return None
+        annotated = self._annotated(source.attrs)
+        channels = zip(self.groupings, annotated, strict=True)
+        tests = {name: _ABOVE_0 if known else None for name, known in channels}
+        return split_groups(self, source.dtype, tests)
 
     def compute(self, box: Box, *blocks: Block, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Mark the labels in the channels that are annotated."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -51,3 +53,15 @@ class _Finder(MetaPathFinder, Loader):
 def do_without(*names: str) -> None:
     """Let packages that are not installed be imported all the same."""
     sys.meta_path.append(_Finder(names))
+
+
+def without_its_init(*names: str) -> None:
+    """Let packages be there without running their ``__init__``: those import torch and all the rest."""
+    spec = importlib.util.find_spec(names[0])
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    root = Path(spec.submodule_search_locations[0])
+    for name in names:
+        module = ModuleType(name)
+        module.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
+        sys.modules[name] = module

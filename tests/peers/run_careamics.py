@@ -7,29 +7,15 @@ number of their request and ``memory`` or ``zarr``, and ``answers.json``.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from importlib.metadata import version
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 import zarr
-
-
-def without_its_init(*names: str) -> None:
-    """Let packages be there without running their ``__init__``: those import torch, and nothing that is compared needs it."""
-    spec = importlib.util.find_spec(names[0])
-    assert spec is not None
-    assert spec.submodule_search_locations is not None
-    root = Path(spec.submodule_search_locations[0])
-    for name in names:
-        module = ModuleType(name)
-        module.__path__ = [str(root.joinpath(*name.split(".")[1:]))]
-        sys.modules[name] = module
-
+from absent import without_its_init
 
 without_its_init(
     "careamics",
@@ -37,7 +23,7 @@ without_its_init(
     "careamics.dataset",
     "careamics.image_io",
     "careamics.utils",
-)
+)  # their `__init__` import torch
 
 from careamics.dataset.image_stack import InMemoryImageStack, ZarrImageStack  # noqa: E402  # behind the above
 
