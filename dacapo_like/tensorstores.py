@@ -19,9 +19,6 @@ import attrs
 from dacapo_like import settings
 from dacapo_like.errors import SourceError
 
-CACHE_BYTES = settings.CACHE_BYTES
-"""Decoded chunks that all arrays of a process keep together, unless its settings say otherwise."""
-
 ERRORS = (ValueError, IndexError, NotImplementedError, OSError, RuntimeError)
 """What TensorStore raises for the status codes that it has."""
 

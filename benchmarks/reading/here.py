@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import os
 
-from dacapo_like import tensorstores
-
 CACHE = int(os.environ["DACAPO_LIKE_CACHE_BYTES"])
-tensorstores.CACHE_BYTES = CACHE
 
 if __name__ == "__main__":
     from serving import serve

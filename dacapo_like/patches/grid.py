@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, get_args, overload
 import attrs
 import numpy as np
 
+from dacapo_like import settings
 from dacapo_like.core import Array
 from dacapo_like.errors import ConfigError, RegionError, check_choice
 from dacapo_like.geometry import (
@@ -27,7 +28,6 @@ from dacapo_like.geometry import (
 )
 from dacapo_like.patches._axis import AxisGrid, Count, Edge, Order, Spacing
 from dacapo_like.spec import ArraySpec
-from dacapo_like.tensorstores import CACHE_BYTES
 
 Units = Literal["voxel", "world"]
 Shards = Literal["linear", "slab", "chunks"]
@@ -258,7 +258,7 @@ class PatchGrid(Sequence[Patch]):
         groups = tuple(axis.groups(n) for axis, n in zip(self.axes, sizes, strict=True))
         return self._ordered(groups)
 
-    def in_columns(self, array: Array, cache_bytes: int = CACHE_BYTES) -> PatchGrid:
+    def in_columns(self, array: Array, cache_bytes: int | None = None) -> PatchGrid:
         """Give the same patches in an order in which the chunks of an array are decoded about once.
 
         In the order of their numbers patches go through all of a layer before the next one; where several layers of chunks do not
@@ -268,8 +268,8 @@ class PatchGrid(Sequence[Patch]):
         ----------
         array : Array
             That is read. Its chunks as stored count, where they are known.
-        cache_bytes : int
-            Of decoded chunks that are kept; by default what the process keeps of Zarr, N5 and precomputed arrays.
+        cache_bytes : int, optional
+            Of decoded chunks that are kept; by default the setting of that name.
 
         Raises
         ------
@@ -284,6 +284,7 @@ class PatchGrid(Sequence[Patch]):
         >>> [patch.index for patch in columns]
         [0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15]
         """
+        limit = settings.current().cache_bytes if cache_bytes is None else cache_bytes
         spec = array.spec
         stored = spec.chunk_shape or (1,) * spec.ndim
         lead = spec.ndim - spec.dims
@@ -299,7 +300,7 @@ class PatchGrid(Sequence[Patch]):
             return min(deep[0], self.axes[0].length) * math.prod(widths) * voxel
 
         most = max(self.counts[1:], default=1)
-        across = max(bisect_right(range(1, most + 1), cache_bytes, key=held), 1)
+        across = max(bisect_right(range(1, most + 1), limit, key=held), 1)
         groups = ((0,), *(tuple(range(0, n, across)) for n in self.counts[1:]))
         return self._ordered(groups[: len(self.counts)])
 
