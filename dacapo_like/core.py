@@ -34,9 +34,13 @@ class Reader(ABC):
         What the source is; ``spec.chunk_shape`` says how it is stored.
     read_only : str or None
         Why its voxels cannot be written; ``None`` where they can.
+    in_threads : bool
+        Whether `read` takes its time, to decode or to wait for a server, and `start` does not: of several regions some are then
+        read in threads.
     """
 
     spec: ArraySpec
+    in_threads: ClassVar[bool] = False
     read_only: str | None = "sources of this type are only read"
 
     @abstractmethod

@@ -1,5 +1,7 @@
 """With plain nodes: no file, no config. Values come from numpy on whole arrays."""
 
+import os
+import threading
 import weakref
 from itertools import pairwise
 
@@ -14,6 +16,7 @@ from dacapo_like.engine import Readout, ahead, consumers_first, merge_boxes, pla
 from dacapo_like.engine import reading as engine
 from dacapo_like.errors import ReadError, SourceError, SpecError
 from dacapo_like.geometry import Box
+from dacapo_like.settings import current
 from dacapo_like.spec import ArraySpec, from_shape
 
 
@@ -24,6 +27,8 @@ class Source:
         self.data = data
         self.boxes = []
         self.waited = []
+
+    in_threads = False
 
     def keeps(self, shape=None):
         return False
@@ -485,6 +490,77 @@ def test_some_reads_begin_before_they_are_finished(number, begun):
 
     assert list(ahead(reads(), number)) == list(range(6))
     assert most == begun
+
+
+class Meeting(Source):
+    """Waits for another read before it goes on."""
+
+    in_threads = True
+
+    def __init__(self, data, parties):
+        super().__init__(data)
+        self.barrier = threading.Barrier(parties, timeout=20)
+
+    def start(self, box, out=None):
+        finish = super().start(box, out)
+
+        def wait():
+            self.barrier.wait()
+            if box.offset[0] == 13:
+                raise SourceError("the disk is gone")
+            return finish()
+
+        return wait
+
+
+def test_reads_that_wait_do_so_at_the_same_time():
+    cores = min(2, len(os.sched_getaffinity(0)))
+    root = source()
+    root.reader = Meeting(root.reader.data, cores)
+    readout, names = Readout(root), []
+    for start, found in enumerate(
+        ahead((readout.start(Box((i,), (3,))) for i in range(8)), number=4)
+    ):
+        np.testing.assert_array_equal(found, root.reader.data[start : start + 3])
+        names.append(threading.current_thread().name)
+    assert set(names) == {threading.current_thread().name}
+    with pytest.raises(SourceError) as caught:
+        list(ahead((readout.start(Box((i,), (3,))) for i in range(10, 14)), number=4))
+    assert caught.value.where == "source 0, Roi(offset=(13), shape=(3))"
+
+
+def test_one_read_needs_no_thread():
+    seen = []
+
+    class Seen(Source):
+        in_threads = True
+
+        def start(self, box, out=None):
+            finish = super().start(box, out)
+            return lambda: seen.append(threading.current_thread()) or finish()
+
+    root = source()
+    root.reader = Seen(root.reader.data)
+    run(root, 2, 5)
+    list(ahead((Readout(root).start(Box((i,), (3,))) for i in range(3)), number=1))
+    assert set(seen) == {threading.current_thread()}
+
+
+def test_settings_hold_in_threads():
+    root = source()
+
+    class Asked(Source):
+        in_threads = True
+
+        def start(self, box, out=None):
+            finish = super().start(box, out)
+            return lambda: limits.append(current().cache_bytes) or finish()
+
+    limits = []
+    root.reader = Asked(root.reader.data)
+    with using(cache_bytes=12345):
+        list(ahead(Readout(root).start(Box((i,), (3,))) for i in range(6)))
+    assert limits == [12345] * 6
 
 
 @settings(max_examples=50)

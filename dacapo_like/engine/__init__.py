@@ -4,6 +4,7 @@ The engine knows nodes only through `Node`, so it stands below `core` and `Array
 size of a volume: a plan holds one entry per node and box.
 """
 
+from dacapo_like.engine.ahead import ahead
 from dacapo_like.engine.nodes import (
     Block,
     Node,
@@ -15,7 +16,7 @@ from dacapo_like.engine.nodes import (
     consumers_first,
 )
 from dacapo_like.engine.plans import Plan, make_plan, merge_boxes
-from dacapo_like.engine.reading import Readout, ahead
+from dacapo_like.engine.reading import Readout
 from dacapo_like.engine.stages import Stage, stages_of
 from dacapo_like.engine.writing import not_writable, write, written_node
 

@@ -131,6 +131,11 @@ class Reads(Protocol):
         """Why nothing can be written; ``None`` where it can."""
         ...
 
+    @property
+    def in_threads(self) -> bool:
+        """Whether the work is done where a read is waited for, so that several gain by threads."""
+        ...
+
     def write(self, box: Box, data: Voxels) -> None:
         """Replace the voxels of a box."""
         ...

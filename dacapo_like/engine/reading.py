@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import operator
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
 import numpy as np
 
 from dacapo_like import settings
+from dacapo_like.engine.ahead import in_thread
 from dacapo_like.engine.nodes import Block, Node, Voxels, place
 from dacapo_like.engine.plans import Graph, Plan, Step, check_need
 from dacapo_like.engine.stages import Stage
 from dacapo_like.errors import DacapoLikeError, ReadError
 from dacapo_like.geometry import Box, box_between
 
-_T = TypeVar("_T")
 Finish: TypeAlias = Callable[[], Voxels]
 
 _WORTH = 4  # times its result is what a read may hold in any case
@@ -24,31 +23,6 @@ _SMALLEST_SAVING = 0.75  # of what a read holds its halves may hold at most
 _SMALLEST_PART = (
     2**16
 )  # bytes of a result that is not cut for what voxels ask for: they may do so wherever it is cut
-
-
-def ahead(reads: Iterable[Callable[[], _T]], number: int | None = None) -> Iterator[_T]:
-    """Finish reads in their order, the next ones being begun before.
-
-    Parameters
-    ----------
-    reads : iterable of callable
-        Whoever takes one out of it begins it; calling it finishes it.
-    number : int, optional
-        How many are begun before the first is finished; by default the setting ``reads_in_flight``.
-
-    Examples
-    --------
-    >>> list(ahead((lambda n=n: n * n) for n in range(4)))
-    [0, 1, 4, 9]
-    """
-    most = settings.current().reads_in_flight if number is None else number
-    begun: deque[Callable[[], _T]] = deque()
-    for read in reads:
-        begun.append(read)
-        if len(begun) >= most:
-            yield begun.popleft()()
-    while begun:
-        yield begun.popleft()()
 
 
 class Readout:
@@ -147,9 +121,8 @@ def _start(graph: Graph, plan: Plan, box: Box, out: Voxels | None) -> Finish:
 def _start_source(step: Step, box: Box, out: Voxels | None) -> Finish:
     """Begin to read where there is nothing but a source: there the least that is done besides counts."""
     stage = step.stage
-    assert stage.reader is not None  # noqa: S101  # chosen by the caller
     try:
-        wait = stage.reader.start(box, out)
+        wait = _begin(stage, box, out)
     except DacapoLikeError as error:
         place(error, stage.node, box)
         raise
@@ -163,6 +136,13 @@ def _start_source(step: Step, box: Box, out: Voxels | None) -> Finish:
         return _given_out(step, data, out)
 
     return read
+
+
+def _begin(stage: Stage, box: Box, out: Voxels | None) -> Finish:
+    reader = stage.reader
+    assert reader is not None  # noqa: S101  # chosen by the caller
+    wait = reader.start(box, out)
+    return in_thread(wait) if reader.in_threads else wait
 
 
 def _given_out(step: Step, data: Voxels, out: Voxels | None) -> Voxels:
@@ -258,9 +238,8 @@ class _Run:
 
     def _started(self, step: Step, out: Voxels | None) -> Finish:
         stage, box = step.stage, self._moved(step.box)
-        assert stage.reader is not None  # noqa: S101  # chosen by the caller
         try:
-            return stage.reader.start(box, out)
+            return _begin(stage, box, out)
         except DacapoLikeError as error:
             place(error, stage.node, box)
             raise

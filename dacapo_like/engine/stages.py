@@ -189,6 +189,7 @@ class _Through:
     """Reads what a function makes of the voxels of a source."""
 
     read_only = "these are no voxels of a source"
+    in_threads = False
 
     def __init__(self, reader: Reads, through: Through) -> None:
         self._reader = reader

@@ -343,6 +343,8 @@ def _stored(
 
 
 class _CziReader(Reader):
+    in_threads = True
+
     def __init__(
         self,
         layout: Layout,

@@ -298,6 +298,8 @@ class _DVIDReader(Reader):
 
     read_only = "DVID servers are only read"
 
+    in_threads = True
+
     def __init__(
         self,
         spec: ArraySpec,

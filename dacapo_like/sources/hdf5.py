@@ -126,6 +126,8 @@ def _attributes(dataset: Any) -> Mapping[str, Any]:
 class _HDF5Reader(Reader):
     """Reads hyperslabs. HDF5 works in one thread at a time, which h5py sees to."""
 
+    in_threads = True
+
     def __init__(self, layout: Layout, file_name: str, name: str, stored: Stored) -> None:
         self.spec = layout.spec
         self._layout = layout

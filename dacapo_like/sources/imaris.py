@@ -336,6 +336,8 @@ def _record(texts: Texts, where: str) -> Record:
 class _ImarisReader(Reader):
     """Reads hyperslabs, one channel of one time point after the other."""
 
+    in_threads = True
+
     def __init__(self, layout: Layout, file_name: str, places: Places, stored: Stored) -> None:
         self.spec = layout.spec
         self._layout = layout

@@ -415,6 +415,8 @@ def _verify(file: Any) -> None:
 class _NiftiReader(Reader):
     """Opens the file for every read, so that threads and forked processes do not meet; an index of a stream is kept."""
 
+    in_threads = True
+
     def __init__(self, layout: Layout, proxy: Any, shape: tuple[int, ...]) -> None:
         self.spec = layout.spec
         self._layout = layout

@@ -177,6 +177,8 @@ class _NpyReader(Reader):
 
 
 class _NpzReader(Reader):
+    in_threads = True
+
     def __init__(self, layout: Layout, member: Member) -> None:
         self.spec = layout.spec
         self._layout = layout

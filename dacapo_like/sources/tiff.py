@@ -367,6 +367,8 @@ def _state(where: str) -> FileState | None:
 
 
 class _TiffReader(Reader):
+    in_threads = True
+
     def __init__(self, layout: Layout, stack: stacks.Stack, files: _Files) -> None:
         self.spec = layout.spec
         self._layout = layout

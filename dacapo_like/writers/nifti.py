@@ -201,7 +201,9 @@ def _place(header: Any, spec: ArraySpec, affine: NDArray[np.float64]) -> None:
     kept = spec.attrs.get("nifti")
     kept = kept if isinstance(kept, Mapping) else {}
     code = _code(kept, "sform_code", 4) or _code(kept, "qform_code", 4) or _ALIGNED
-    header.set_qform(affine, code=0 if _shears(affine) else code)
+    header.set_qform(affine, code=code)
+    if _shears(affine) or _shift(header.get_qform(), affine, spec.spatial_shape) > _MOST_SHIFT:
+        header["qform_code"] = 0
     header.set_sform(affine, code=code)
     header["xyzt_units"] = (
         _UNITS.get(str(spec.units[0]), 0) + _code(kept, "xyzt_units", 63) // 8 * 8
@@ -256,6 +258,13 @@ def _moves(affine: NDArray[np.float64], shape: tuple[int, ...]) -> bool:
     shift = corners @ (affine.astype(np.float32) - affine).T
     smallest = np.linalg.norm(affine[:3, :3], axis=0).min()
     return bool(np.abs(shift).max() > _MOST_SHIFT * smallest)
+
+
+def _shift(qform: NDArray[np.float64], affine: NDArray[np.float64], shape: Sequence[int]) -> float:
+    """Give how far, in voxels, corners are moved: of turns by nearly 180 degrees a quaternion of NIfTI keeps four digits."""
+    ends = np.array([*reversed(shape), *[1] * (4 - len(shape))], np.float64)
+    moved = np.abs(np.linalg.solve(affine, qform) - np.eye(4)) @ ends
+    return float(moved.max())
 
 
 def _shears(affine: NDArray[np.float64]) -> bool:
