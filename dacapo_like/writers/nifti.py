@@ -26,7 +26,7 @@ _UNITS = {"meter": 1, "millimeter": 2, "micrometer": 3}
 _LACKING = {"bool": "uint8", "float16": "float32"}
 _LARGEST = 2**15 - 1  # of NIfTI-1, along an axis
 _MOST_SHIFT = 1e-3  # voxels that single precision may move a corner by
-_SHEAR = 1e-5
+_APART = 1e-5  # of unit vectors
 _ALIGNED = 2  # what nibabel says of a new affine: it is aligned with something
 _INTENT_LABEL = 1002
 _LONGEST_TEXT = 79  # bytes, and a NUL
@@ -202,7 +202,7 @@ def _place(header: Any, spec: ArraySpec, affine: NDArray[np.float64]) -> None:
     kept = kept if isinstance(kept, Mapping) else {}
     code = _code(kept, "sform_code", 4) or _code(kept, "qform_code", 4) or _ALIGNED
     header.set_qform(affine, code=code)
-    if _shears(affine) or _shift(header.get_qform(), affine, spec.spatial_shape) > _MOST_SHIFT:
+    if not _is_told(header, affine):
         header["qform_code"] = 0
     header.set_sform(affine, code=code)
     header["xyzt_units"] = (
@@ -260,14 +260,8 @@ def _moves(affine: NDArray[np.float64], shape: tuple[int, ...]) -> bool:
     return bool(np.abs(shift).max() > _MOST_SHIFT * smallest)
 
 
-def _shift(qform: NDArray[np.float64], affine: NDArray[np.float64], shape: Sequence[int]) -> float:
-    """Give how far, in voxels, corners are moved: of turns by nearly 180 degrees a quaternion of NIfTI keeps four digits."""
-    ends = np.array([*reversed(shape), *[1] * (4 - len(shape))], np.float64)
-    moved = np.abs(np.linalg.solve(affine, qform) - np.eye(4)) @ ends
-    return float(moved.max())
-
-
-def _shears(affine: NDArray[np.float64]) -> bool:
-    """Whether a quaternion cannot say the directions."""
-    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
-    return bool(np.abs(directions.T @ directions - np.eye(3)).max() > _SHEAR)
+def _is_told(header: Any, affine: NDArray[np.float64]) -> bool:
+    """Whether the quaternion of a header says the directions: not where they shear, nor those that single precision loses of nearly half a turn."""
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    apart = np.abs(header.get_qform()[:3, :3] - affine[:3, :3]) / sizes
+    return bool(apart.max() <= _APART)
