@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.measuring import race
-from benchmarks.reading.asking import check
+from benchmarks.reading.asking import check, warm_up
 from benchmarks.reading.serving import Box
 from benchmarks.results import Row, Table, at_most
 from benchmarks.running import Run
-from benchmarks.volumes import CHUNK, image, random_boxes, write_hdf5, write_zarr
+from benchmarks.volumes import CHUNK, image, random_boxes, tiles, write_hdf5, write_zarr
 
 TITLE = "One source"
 WANTED = {"Zarr": (at_most(1.10), at_most(1.25)), "HDF5": (at_most(1.10), at_most(1.25))}
@@ -52,14 +52,18 @@ def stores(folder: Path, edge: int, *, few: bool) -> Iterator[Store]:
     )
 
 
-def compared(run: Run, store: Store, cache: int, turns: Sequence[Sequence[Box]], case: str) -> Row:
-    """Race the same boxes, others in each turn."""
+def compared(
+    run: Run, store: Store, cache: int, turns: Sequence[Sequence[Box]], case: str, volume: int
+) -> Row:
+    """Race the same boxes, others in each turn; with a cache, all was read before."""
     process = run.here(cache)
     readings = {
         OURS: process.open("ours", document=store.document),
         store.other: process.open(store.other, path=str(store.path)),
     }
     check(readings, turns[0])
+    if cache:
+        warm_up(readings.values(), tiles(volume, CHUNK))
     ways = {name: reading.way(turns.__getitem__) for name, reading in readings.items()}
     number = len(turns[0])
     timings = {name: t.each(number) for name, t in race(ways, len(turns)).items()}
@@ -81,5 +85,5 @@ def run(run: Run) -> Iterator[Table]:
                         for turn in range(repeats)
                     ]
                     case = f"{edge}³, {where}, {'cached' if cache else 'not cached'}"
-                    rows.append(compared(run, store, cache, turns, case))
+                    rows.append(compared(run, store, cache, turns, case, volume))
         yield Table(store.name, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,15 @@ def write_hdf5(path: Path, voxels: NDArray[Any]) -> Path:
         data = file.create_dataset("raw", data=voxels, **options)
         data.attrs.update({"resolution": [VOXEL] * voxels.ndim, "offset": [0] * voxels.ndim})
     return path
+
+
+def tiles(inside: int, edge: int, *, margin: int = 0) -> list[Box]:
+    """Cover what is inside of a cube, but for a margin at its faces, with cubes."""
+    starts = range(margin, inside - margin, edge)
+    return [
+        Box(corner, tuple(min(edge, inside - margin - start) for start in corner))
+        for corner in itertools.product(starts, repeat=3)
+    ]
 
 
 def random_boxes(

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +130,12 @@ class Reading:
 
     def _ask(self, do: str, boxes: Sequence[Box], **more: Any) -> dict[str, Any]:
         return self._process.ask(do, key=self._key, boxes=boxes, **more)
+
+
+def warm_up(readings: Iterable[Reading], boxes: Sequence[Box]) -> None:
+    """Have all of them read boxes once, so that what has a cache holds them."""
+    for reading in readings:
+        reading.way(lambda _: boxes)(0)
 
 
 def check(readings: Mapping[str, Reading], boxes: Sequence[Box], *, but: str | None = None) -> None:

@@ -110,7 +110,7 @@ class Plan:
     rigid : bool
         Whether the boxes of all steps move with that of the root, as long as it moves in space.
     kept : bool
-        Whether sources keep what they give to several operations that were split; else they would decode for each.
+        Whether sources keep what they give to several; else they would decode for each.
     """
 
     __slots__ = ("box", "given", "held", "kept", "rigid", "steps")
@@ -123,7 +123,7 @@ class Plan:
         self.kept = all(
             step.stage.reader.keeps(step.box.shape)
             for step in steps
-            if step.stage.is_part and step.stage.reader is not None
+            if step.stage.is_shared_part and step.stage.reader is not None
         )
         dims = {step.stage.spec.dims for step in steps}
         self.rigid = len(dims) == 1 and all(
@@ -138,7 +138,7 @@ class Graph:
     ----------
     root : Node
         Of the tree.
-    split : bool
+    keep : bool
         As `stages_of` takes it.
 
     Attributes
@@ -151,8 +151,8 @@ class Graph:
 
     __slots__ = ("_plans", "edge", "stages")
 
-    def __init__(self, root: Node, *, split: bool) -> None:
-        self.edge, self.stages = stages_of(root, split=split)
+    def __init__(self, root: Node, *, keep: bool) -> None:
+        self.edge, self.stages = stages_of(root, keep=keep)
         self._plans: dict[tuple[tuple[int, ...], tuple[int, ...]], Plan] = {}
 
     def plan(self, box: Box) -> Plan:

@@ -50,7 +50,7 @@ class Readout:
     def _graph_for(self, limit: int) -> Graph:
         graph = self._graphs.get(limit)
         if graph is None:
-            graph = Graph(self.root, split=limit > 0)
+            graph = Graph(self.root, keep=limit > 0)
             self._graphs = (
                 {limit: graph} if len(self._graphs) > 3 else {**self._graphs, limit: graph}
             )

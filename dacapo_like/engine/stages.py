@@ -64,11 +64,11 @@ class Stage:
         That of the node, or one that does the work of a chain that ends with it.
     edges : tuple of Edge
         One for each input of the operation.
-    is_part : bool
-        Whether the source gives what the first part of an operation makes of it.
+    is_shared_part : bool
+        Whether a source gives what the first part of an operation makes of it, and more is read of the same source.
     """
 
-    __slots__ = ("edges", "is_part", "node", "operation", "reader", "spec", "specs")
+    __slots__ = ("edges", "is_shared_part", "node", "operation", "reader", "spec", "specs")
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Stage:
         self.spec = node.spec if spec is None else spec
         self.reader = node.reader if reader is None else reader
         self.operation = operation
-        self.is_part = isinstance(reader, _Through)
+        self.is_shared_part = False
         self.edges = tuple(edges)
         self.specs = tuple(edge.spec for edge in edges)
 
@@ -99,14 +99,14 @@ class Stage:
         return widens and np.can_cast(self.spec.dtype, dtype, "safe")
 
 
-def stages_of(root: Node, *, split: bool = False) -> tuple[Edge, tuple[Stage, ...]]:
+def stages_of(root: Node, *, keep: bool = False) -> tuple[Edge, tuple[Stage, ...]]:
     """Simplify a tree.
 
     Parameters
     ----------
     root : Node
         Of the tree.
-    split : bool
+    keep : bool
         Let sources that keep chunks keep what operations make of them, where that is smaller.
 
     Returns
@@ -120,8 +120,7 @@ def stages_of(root: Node, *, split: bool = False) -> tuple[Edge, tuple[Stage, ..
     for node in reversed(consumers_first(root)):
         made[id(node)] = _edge_to(node, [made[id(below)] for below in node.inputs])
     edge = made[id(root)]
-    if split:
-        _split(consumers_first(edge.stage))
+    _split(consumers_first(edge.stage), keep=keep)
     return edge, consumers_first(edge.stage)
 
 
@@ -149,14 +148,32 @@ def _folded(operation: Operation, edge: Edge) -> tuple[Operation, Sequence[Edge]
     return operation, [edge]
 
 
-def _split(stages: Sequence[Stage]) -> None:
-    """Leave the first parts of operations to sources that keep what these give, joined as far as can be."""
-    shared: dict[int, list[tuple[Through, list[tuple[Stage, Split]]]]] = {}
+def _split(stages: Sequence[Stage], *, keep: bool) -> None:
+    """Leave the first parts of operations to their source, joined as far as can be.
+
+    That pays where the source keeps what they give, and where one function serves all that is read of it.
+    """
+    consumers: dict[int, list[Stage]] = {}
     for stage in stages:
-        both = _parts_of(stage)
-        if both is None:
+        for below in dict.fromkeys(stage.inputs):
+            consumers.setdefault(id(below), []).append(stage)
+    for source in stages:
+        if source.reader is None:
             continue
-        groups = shared.setdefault(id(stage.edges[0].stage), [])
+        users = consumers.get(id(source), [])
+        splits = [(stage, both) for stage in users if (both := _parts_of(stage)) is not None]
+        groups = _joined(splits)
+        serves_all = len(groups) == 1 and len(splits) == len(users)
+        if (serves_all and len(splits) > 1) or (keep and source.reader.keeps()):
+            for through, members in groups:
+                _leave(source, through, members, serves_all=serves_all)
+
+
+def _joined(
+    splits: Sequence[tuple[Stage, Split]],
+) -> list[tuple[Through, list[tuple[Stage, Split]]]]:
+    groups: list[tuple[Through, list[tuple[Stage, Split]]]] = []
+    for stage, both in splits:
         for i, (through, members) in enumerate(groups):
             joined = through.joined(both.through)
             if joined is not None:
@@ -164,25 +181,29 @@ def _split(stages: Sequence[Stage]) -> None:
                 break
         else:
             groups.append((both.through, [(stage, both)]))
-    for through, members in (group for groups in shared.values() for group in groups):
-        source = members[0][0].edges[0].stage
-        assert source.reader is not None  # noqa: S101  # chosen so
-        spec = source.spec.replace(dtype=through.dtype)
-        part = Stage(source.node, reader=_Through(source.reader, through), spec=spec)
-        for stage, both in members:
-            (edge,) = stage.edges
-            given = edge.spec.replace(dtype=through.dtype)
-            stage.operation = both.rest(through)
-            stage.edges = (edge._replace(spec=given, stage=part),)
-            stage.specs = (given,)
+    return groups
+
+
+def _leave(
+    source: Stage, through: Through, members: Sequence[tuple[Stage, Split]], *, serves_all: bool
+) -> None:
+    """Have a source give what a function makes of it, and the members do the rest."""
+    assert source.reader is not None  # noqa: S101  # it is a source
+    spec = source.spec.replace(dtype=through.dtype)
+    part = Stage(source.node, reader=_Through(source.reader, through), spec=spec)
+    part.is_shared_part = not serves_all
+    for stage, both in members:
+        (edge,) = stage.edges
+        given = edge.spec.replace(dtype=through.dtype)
+        stage.operation = both.rest(through)
+        stage.edges = (edge._replace(spec=given, stage=part),)
+        stage.specs = (given,)
 
 
 def _parts_of(stage: Stage) -> Split | None:
     if stage.operation is None or len(stage.edges) != 1:
         return None
-    (edge,) = stage.edges
-    reader = edge.stage.reader
-    return stage.operation.split(edge.spec) if reader is not None and reader.keeps() else None
+    return stage.operation.split(stage.edges[0].spec)
 
 
 class _Through:

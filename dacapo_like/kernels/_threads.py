@@ -7,7 +7,10 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 T = TypeVar("T")
 
@@ -47,6 +50,20 @@ def spread(run: Callable[[T], object], items: Sequence[T]) -> None:
         work()
         for wait in waits:
             wait.result()
+
+
+def slabs(array: NDArray[Any], voxels: int) -> list[Any]:
+    """Cut an array along its first axis into parts of about so many voxels, for `spread`; a small one, or a single voxel, is one part.
+
+    Examples
+    --------
+    >>> slabs(np.zeros((5, 10)), 20)
+    [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
+    """
+    if array.ndim == 0 or array.size <= voxels:
+        return [...]
+    step = max(1, voxels * array.shape[0] // array.size)
+    return [slice(i, i + step) for i in range(0, array.shape[0], step)]
 
 
 def _processors() -> int:

@@ -13,6 +13,7 @@ from dacapo_like.kernels._label_reference import mark_groups
 from dacapo_like.kernels._label_table import Table, make_table
 from dacapo_like.kernels._loading import pays
 from dacapo_like.kernels._rows import layout, memory, walkable
+from dacapo_like.kernels._threads import slabs, spread
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _UNSIGNED = {size: np.dtype(f"u{size}") for size in (1, 2, 4, 8)}
 _ALL = slice(None)
 _VOXELS_AT_ONCE = 1 << 18  # masks of so many stay in the processor's cache
+_TO_A_THREAD = 1 << 20  # voxels
 _CALL, _VOXEL = 50e3, 80.0  # nanoseconds that compiled loops save
 
 
@@ -106,21 +108,28 @@ class GroupLookup:
             mark_groups(labels, groups[first:stop], background, result)
         return result
 
+    def _table(self, dtype: np.dtype[Any]) -> Table:
+        table = self._tables.get(dtype)
+        if table is None:
+            label = _UNSIGNED[dtype.itemsize]
+            groups, background = self._held(dtype)
+            seen = [None if ids is None else ids.view(label) for ids in groups]
+            table = self._tables[dtype] = make_table(seen, background.view(label), label)
+        return table
+
     def _mark(self, labels: NDArray[Any], first: int, stop: int, out: NDArray[Any]) -> None:
         from dacapo_like.kernels._label_loops import mark
 
         label, bits = _UNSIGNED[labels.itemsize], _UNSIGNED[out.itemsize]
-        table = self._tables.get(labels.dtype)
-        if table is None:
-            groups, background = self._held(labels.dtype)
-            seen = [None if ids is None else ids.view(label) for ids in groups]
-            table = self._tables[labels.dtype] = make_table(seen, background.view(label), label)
-        walk, plane = layout(labels, out[0]), out.strides[0] // out.itemsize
-        source, source_at = memory(labels.view(label))
-        target, target_at = memory(out.view(bits))
-        one = ones(out.dtype)
-        loop = mark(label, bits)
-        loop(source, source_at, target, target_at, walk, plane, first, stop, one, *table)
+        table, one, loop = self._table(labels.dtype), ones(out.dtype), mark(label, bits)
+
+        def run(part: Any) -> None:
+            some, masks = labels[part], out[:, part]
+            walk, plane = layout(some, masks[0]), masks.strides[0] // masks.itemsize
+            source, target = memory(some.view(label)), memory(masks.view(bits))
+            loop(*source, *target, walk, plane, first, stop, one, *table)
+
+        spread(run, slabs(labels, _TO_A_THREAD))
 
     def _held(self, dtype: np.dtype[Any]) -> tuple[list[NDArray[Any] | None], NDArray[Any]]:
         """List those ids of each group that a dtype can hold, in that dtype, and the background; ``None``: every label."""

@@ -9,10 +9,12 @@ import numpy as np
 from dacapo_like.kernels._blocks import boxes, destination, part
 from dacapo_like.kernels._loading import pays
 from dacapo_like.kernels._rows import layout, memory, walkable
+from dacapo_like.kernels._threads import slabs, spread
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_TO_A_THREAD = 1 << 20  # voxels
 _VOXELS_AT_ONCE = 1 << 15  # they stay in the processor's cache from one step to the next
 _CALL, _VOXEL = 3e3, 0.3  # nanoseconds that compiled loops save
 _FLOAT = np.dtype(np.float32)
@@ -66,7 +68,12 @@ def scale(
         from dacapo_like.kernels import _scale_loops
 
         loop = _scale_loops.scale(*dtypes)
-        loop(*memory(source), *memory(result), layout(source, result), low, span, clip)
+
+        def run(part: Any) -> None:
+            some, made = source[part], result[part]
+            loop(*memory(some), *memory(made), layout(some, made), low, span, clip)
+
+        spread(run, slabs(source, _TO_A_THREAD))
     else:
         scale_by_numpy(data, low, span, clip=clip, out=result)
     return result

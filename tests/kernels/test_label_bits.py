@@ -99,3 +99,16 @@ def test_equal_tests_are_equal_and_joined():
     assert LabelBits.of([((i,), 0) for i in range(9)]) is None
     assert both.joined(LabelBits(tuple(((i,), 0) for i in range(10, 16)))) is None
     assert both.joined(abs) is None
+
+
+def test_large_arrays_are_done_in_parts(monkeypatch):
+    monkeypatch.setattr(label_bits, "pays", lambda loop, saves: True)
+    labels = np.random.default_rng(0).integers(0, 5, (3, 50, 70)).astype("u8")
+    bits = LabelBits((((1, 2), 0), ((), 0), ((3,), 0)))
+    whole, masks = bits(labels), [1, 2, 4]
+    out = np.zeros((3, 3, 50, 140), "f4")[..., ::2]
+    channels = spread_bits(whole, masks)
+    monkeypatch.setattr(label_bits, "_AT_ONCE", 1000)
+    np.testing.assert_array_equal(bits(labels), whole)
+    np.testing.assert_array_equal(spread_bits(whole, masks, out), channels)
+    np.testing.assert_array_equal(whole & 2 > 0, labels > 0)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from dacapo_like.kernels import _loading
+from dacapo_like.kernels import labels as module
 from dacapo_like.kernels._label_reference import mark_groups
 from dacapo_like.kernels._label_table import make_table
 from dacapo_like.kernels.labels import GroupLookup, group_masks, mark_positive
@@ -299,3 +300,16 @@ def test_marking_into_an_array_takes_next_to_no_memory(dtype):
         tracemalloc.stop()
     assert looked_up < 2**14
     assert marked < 2**18 + 2**14  # one mask of bool
+
+
+def test_large_arrays_are_marked_in_parts(monkeypatch):
+    monkeypatch.setattr(_loading, "WORTH_LOADING", 0)
+    monkeypatch.setattr(module, "_TO_A_THREAD", 500)
+    source = np.random.default_rng(0).integers(0, 9, (7, 30, 40)).astype("u8").transpose(1, 0, 2)
+    groups = [[1, 2], [], [7]]
+    expected = np.stack([np.isin(source, [1, 2]), source != 0, source == 7])
+    found = group_masks(source, groups, background=0)
+    np.testing.assert_array_equal(found, expected)
+    out = np.zeros((3, *source.shape, 2), "f4")[..., 1]
+    group_masks(source, groups, background=0, out=out)
+    np.testing.assert_array_equal(out, expected)

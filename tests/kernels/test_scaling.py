@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from dacapo_like.kernels import _loading
+from dacapo_like.kernels import _loading, scaling
 from dacapo_like.kernels.scaling import scale, scale_by_numpy
 
 FLOAT32 = ["?", "u1", "i2", "f4"]
@@ -104,3 +104,14 @@ def test_scaling_into_an_array_takes_little_memory(source, dtype):
     finally:
         tracemalloc.stop()
     assert peak < 2**21  # some voxels in float64; all would be 16 MiB
+
+
+def test_large_arrays_are_scaled_in_parts(monkeypatch):
+    monkeypatch.setattr(_loading, "WORTH_LOADING", 0)
+    source = np.random.default_rng(0).integers(0, 255, (7, 30, 40)).astype("u1").transpose(1, 0, 2)
+    whole = scale(source, np.float32(3), np.float32(200))
+    monkeypatch.setattr(scaling, "_TO_A_THREAD", 500)
+    out = np.zeros((*source.shape, 2), "f4")[..., 1]
+    scale(source, np.float32(3), np.float32(200), out=out)
+    np.testing.assert_array_equal(out, whole)
+    np.testing.assert_array_equal(whole, (source.astype("f4") - np.float32(3)) / np.float32(200))

@@ -1,9 +1,10 @@
 import threading
 import time
 
+import numpy as np
 import pytest
 
-from dacapo_like.kernels._threads import spread
+from dacapo_like.kernels._threads import slabs, spread
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 100])
@@ -38,3 +39,15 @@ def test_an_error_is_raised():
 
     with pytest.raises(ValueError, match="the seventh"):
         spread(fail, range(20))
+
+
+@pytest.mark.parametrize("shape", [(), (7,), (5, 10), (1, 40), (40, 1), (3, 4, 5)])
+@pytest.mark.parametrize("voxels", [1, 8, 20, 1000])
+def test_slabs_make_up_the_array(shape, voxels):
+    array = np.arange(np.prod(shape, dtype=int)).reshape(shape)
+    parts = [array[slab] for slab in slabs(array, voxels)]
+    if len(parts) == 1:
+        np.testing.assert_array_equal(parts[0], array)
+    else:
+        np.testing.assert_array_equal(np.concatenate(parts), array)
+        assert max(part.size for part in parts) <= max(voxels, array[0].size)
