@@ -57,6 +57,7 @@ def slabs(array: NDArray[Any], voxels: int) -> list[Any]:
 
     Examples
     --------
+    >>> import numpy as np
     >>> slabs(np.zeros((5, 10)), 20)
     [slice(0, 2, None), slice(2, 4, None), slice(4, 6, None)]
     """
