@@ -80,9 +80,12 @@ class Accessed(Bridged):
         ReadError
             A source cannot give its voxels.
         """
-        with self._placing_errors():
+        try:
             box = self.spec.box if roi is None else self.spec.roi_to_box(roi, snap=snap)
-            return self.read_box(box, pad=pad, out=out)
+            return self.start_box(box, pad=pad, out=out)()
+        except RegionError as error:
+            error.where = error.where or self.describe()
+            raise
 
     def read_each(
         self, rois: Iterable[RoiLike], *, snap: Snap | None = None, pad: Pad | None = None

@@ -27,6 +27,7 @@ Snap = Literal["grow", "shrink", "nearest"]
 
 _MAX_EXPONENT = 400  # 10**400 is past any double; larger powers would only burn memory
 _MAX_BITS = 1000  # of numerator and denominator: a double still holds every such ratio
+_PLAIN = 2**63  # integers below are exact as they are
 _RATIO = re.compile(r"-?[0-9]+/[0-9]+")
 
 
@@ -174,7 +175,10 @@ class Coordinate(tuple[Exact, ...]):
         """Take numbers, or one iterable of numbers."""
         if len(values) == 1 and isinstance(values[0], Iterable) and not isinstance(values[0], str):
             values = tuple(values[0])
-        return super().__new__(cls, (exact(value) for value in values))
+        for value in values:
+            if type(value) is not int or not -_PLAIN < value < _PLAIN:
+                return super().__new__(cls, map(exact, values))
+        return super().__new__(cls, values)  # as most are, and with every region that is read
 
     @property
     def dims(self) -> int:

@@ -375,8 +375,12 @@ class ArraySpec:
 
 def _whole(values: Sequence[Exact], sizes: Sequence[Exact]) -> tuple[tuple[int, ...], bool]:
     """Divide into whole voxels; also say whether anything was left over."""
-    parts = [divmod(value, size) for value, size in zip(values, sizes, strict=True)]
-    return tuple([int(count) for count, _ in parts]), any(rest for _, rest in parts)
+    counts, excess = [], False
+    for value, size in zip(values, sizes, strict=True):
+        count, rest = divmod(value, size)
+        counts.append(int(count))
+        excess |= rest != 0
+    return tuple(counts), excess
 
 
 _AXES = ("t", "c", "z", "y", "x")
