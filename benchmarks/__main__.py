@@ -19,6 +19,7 @@ NAMES = (
     "composed",
     "wrapping",
     "opening",
+    "verify",
     "patches",
     "groups",
     "memory",

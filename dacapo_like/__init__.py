@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     )
     from dacapo_like.patches.stitch import Stitcher
     from dacapo_like.patches.together import Together
+    from dacapo_like.stores import ConfigStore
 
 for _package in ("dacapo_like.sources", "dacapo_like.operators"):
     discover(_package)
@@ -45,6 +46,7 @@ importlib.import_module("dacapo_like.saving")  # adds the methods of arrays that
 globals().update({config.__name__: config for config in array_types().values()})
 
 _ON_FIRST_USE = {  # what reads documents imports yaml and cattrs, which arrays made in Python do not need
+    "ConfigStore": "dacapo_like.stores",
     "Experiment": "dacapo_like.experiment",
     "create_array": "dacapo_like.create",
     "dump": "dacapo_like.config.loading",
@@ -85,6 +87,7 @@ __all__ = [
     "ArraySpec",
     "Balanced",
     "Centers",
+    "ConfigStore",
     "Coordinate",
     "Cover",
     "DacapoLikeError",

@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dacapo_like.errors import DacapoLikeError, InvalidDocumentError, Problem
+from dacapo_like.cli_new import new
+from dacapo_like.cli_stores import store_group, store_near, store_option
+from dacapo_like.errors import DacapoLikeError, InvalidDocumentError
 
 if TYPE_CHECKING:
     from dacapo_like.core import Array
     from dacapo_like.experiment import Experiment
 
 _DOCUMENT = click.Path(path_type=Path)
+_PATIENCE = 1.0  # seconds before progress is shown
 _OF_THE_COMMAND = frozenset({"overwrite", "progress"})
+_OVERRIDES = click.option(
+    "--set",
+    "overrides",
+    multiple=True,
+    metavar="KEY.PATH=VALUE",
+    help="Put a value into the document, VALUE as in YAML; may be given many times.",
+)
 
 
 class _Commands(click.Group):
@@ -35,9 +48,15 @@ def main() -> None:
     """Describe bioimage arrays in YAML, check them, look at them, write them out."""
 
 
+main.add_command(new)
+main.add_command(store_group)
+
+
 @main.command()
 @click.argument("paths", nargs=-1, required=True, type=_DOCUMENT)
-@click.option("--deep", is_flag=True, help="Also read every chunk of every source.")
+@click.option(
+    "--deep", is_flag=True, help="Also read every chunk of every source, and look at the voxels."
+)
 @click.option("--strict", is_flag=True, help="Warnings make a document invalid, too.")
 @click.option(
     "--format",
@@ -46,17 +65,54 @@ def main() -> None:
     default="text",
     show_default=True,
 )
-def verify(paths: tuple[Path, ...], form: Any, *, deep: bool, strict: bool) -> None:
-    """Find every problem of documents. Exit code 0: valid; 1: problems; 2: wrong usage."""
-    from dacapo_like.config.findings import format_problems
-    from dacapo_like.config.verify import has_errors
-    from dacapo_like.config.verify import verify as find_problems
+@click.option("--watch", is_flag=True, help="Verify again whenever a document changes.")
+@store_option
+@_OVERRIDES
+def verify(
+    paths: tuple[Path, ...],
+    form: Any,
+    overrides: tuple[str, ...],
+    *,
+    deep: bool,
+    strict: bool,
+    watch: bool,
+) -> None:
+    """Find every problem of documents, and of those in folders. Exit code 0: valid; 1: problems; 2: wrong usage."""
+    from dacapo_like.config.watching import changes, documents_in
 
-    problems: list[Problem] = []
-    for path in paths:
-        problems.extend(find_problems(path, deep=deep))
-    click.echo(format_problems(problems, form, files=len(paths)))
-    sys.exit(1 if has_errors(problems, strict=strict) else 0)
+    valid = True
+    try:
+        for documents in changes(lambda: documents_in(paths)):
+            valid = _verify_once(documents, form, overrides, deep=deep, strict=strict)
+            if not watch:
+                break
+            click.echo("watching; Ctrl-C ends it", err=True)
+    except KeyboardInterrupt:
+        if not watch:
+            raise
+    sys.exit(0 if valid else 1)
+
+
+def _verify_once(
+    documents: list[Path], form: Any, overrides: tuple[str, ...], *, deep: bool, strict: bool
+) -> bool:
+    """Print what is wrong with documents; say whether they are valid."""
+    from dacapo_like.config.findings import format_problems, summary
+    from dacapo_like.config.verify import has_errors, verify_all
+
+    start = time.monotonic()
+    with _late_progress() as progress:
+        found = verify_all(
+            documents, deep=deep, progress=progress, store_of=store_near, overrides=overrides
+        )
+        problems = [problem for each in found for problem in each]
+    coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    text = format_problems(problems, form, files=len(documents), coloured=coloured)
+    if text:
+        click.echo(text)
+    said = summary(problems, files=len(documents), seconds=time.monotonic() - start)
+    click.echo(said, err=form != "text")
+    return not has_errors(problems, strict=strict)
 
 
 @main.command()
@@ -64,15 +120,19 @@ def verify(paths: tuple[Path, ...], form: Any, *, deep: bool, strict: bool) -> N
 @click.argument("name", required=False)
 @click.option("--png", type=_DOCUMENT, help="Draw the middle slice into this file instead.")
 @click.option("--beside", metavar="NAME", help="With --png: draw this array to the left.")
-def show(path: Path, name: str | None, png: Path | None, beside: str | None) -> None:
+@_OVERRIDES
+@store_option
+def show(
+    path: Path, name: str | None, png: Path | None, beside: str | None, overrides: tuple[str, ...]
+) -> None:
     """Show the tree of an array: axes, dtype, voxel size, ROI and units of every node."""
     from rich.console import Console
 
     from dacapo_like.report import save_slices, tree_of
 
-    arrays = _arrays(path, name)
+    arrays = _arrays(path, name, overrides)
     if png is not None:
-        chosen = dict(arrays) if beside is None else _arrays(path, beside) | arrays
+        chosen = dict(arrays) if beside is None else _arrays(path, beside, overrides) | arrays
         click.echo(f"wrote {save_slices(chosen, png)}")
         return
     console = Console(highlight=False)
@@ -84,14 +144,16 @@ def show(path: Path, name: str | None, png: Path | None, beside: str | None) -> 
 @click.argument("path", type=_DOCUMENT)
 @click.argument("name", required=False)
 @click.option("--png", type=_DOCUMENT, help="Draw the patches NAME over a slice instead.")
-def patches(path: Path, name: str | None, png: Path | None) -> None:
+@_OVERRIDES
+@store_option
+def patches(path: Path, name: str | None, png: Path | None, overrides: tuple[str, ...]) -> None:
     """Count the patches of an experiment: how many, what they cover, how many bytes they are."""
     from rich.console import Console
 
     from dacapo_like.experiment import Experiment, load
     from dacapo_like.patch_report import patches_table, save_patches
 
-    experiment = load(path)
+    experiment = load(path, overrides=overrides, store=store_near(path))
     if not isinstance(experiment, Experiment):
         raise click.UsageError("one array has no patches: name a document with `patches`")
     if png is None:
@@ -106,12 +168,14 @@ def patches(path: Path, name: str | None, png: Path | None) -> None:
 
 @main.command(name="list")
 @click.argument("path", type=_DOCUMENT)
-def list_arrays(path: Path) -> None:
+@_OVERRIDES
+@store_option
+def list_arrays(path: Path, overrides: tuple[str, ...]) -> None:
     """List the arrays of a document by name, with their types. No data is opened."""
     from dacapo_like.core import ArrayConfig
     from dacapo_like.experiment import load
 
-    loaded = load(path)
+    loaded = load(path, overrides=overrides, store=store_near(path))
     configs: Mapping[str, ArrayConfig] = (
         {loaded.name or "(unnamed)": loaded}
         if isinstance(loaded, ArrayConfig)
@@ -137,12 +201,15 @@ def list_arrays(path: Path) -> None:
     metavar="KEY=VALUE",
     help="Of the format, VALUE as in YAML; may be given many times.",
 )
+@_OVERRIDES
+@store_option
 def materialize(
     path: Path,
     name: tuple[str, ...],
     out: Path,
     chunks: str | None,
     settings: tuple[str, ...],
+    overrides: tuple[str, ...],
     *,
     overwrite: bool,
 ) -> None:
@@ -156,7 +223,7 @@ def materialize(
         if "chunks" in options:
             raise click.BadParameter("'chunks' is given elsewhere")
         options["chunks"] = _numbers(chunks)
-    array = _open(path, name[0] if name else None)
+    array = _open(path, name[0] if name else None, overrides)
     with _progress_bar() as progress:
         task = progress.add_task(f"{array.describe()} -> {out}", total=None)
         write(
@@ -171,19 +238,28 @@ def materialize(
 
 @main.command()
 @click.argument("old", type=_DOCUMENT)
-@click.argument("new", type=_DOCUMENT)
+@click.argument("new", type=_DOCUMENT, required=False)
 @click.option("--overwrite", is_flag=True, help="Replace a document that is there already.")
-def convert(old: Path, new: Path, *, overwrite: bool) -> None:
+@click.option("--in-place", is_flag=True, help="Respell OLD itself; comments stay.")
+def convert(old: Path, new: Path | None, *, overwrite: bool, in_place: bool) -> None:
     """Rewrite a document, DaCapo's too, in the short spelling: YAML, TOML or JSON by NEW's suffix."""
     from dacapo_like.config.convert import convert as rewrite
-    from dacapo_like.config.findings import format_problems
+    from dacapo_like.config.convert import convert_in_place
+    from dacapo_like.config.findings import format_problems, summary
 
+    if (new is None) != in_place:
+        raise click.UsageError("expected OLD and NEW, or OLD with --in-place")
     try:
-        rewrite(old, new, overwrite=overwrite)
+        if new is not None:
+            rewrite(old, new, overwrite=overwrite)
+        elif not convert_in_place(old):
+            click.echo(f"{old} is in the short spelling already")
+            return
     except InvalidDocumentError as error:
         click.echo(format_problems(error.problems, "text", files=1))
+        click.echo(summary(error.problems, files=1))
         sys.exit(1)
-    click.echo(f"wrote {new}")
+    click.echo(f"wrote {new or old}")
 
 
 @main.command()
@@ -214,22 +290,22 @@ def schema(directory: Path | None, checked: Path | None, document: str | None) -
     click.echo(json.dumps(schema_of("experiment" if document else "array"), indent=2))
 
 
-def _arrays(path: Path, name: str | None) -> dict[str, Array]:
+def _arrays(path: Path, name: str | None, overrides: tuple[str, ...]) -> dict[str, Array]:
     """Open one array of a document, or all of them."""
     from dacapo_like.core import ArrayConfig
     from dacapo_like.experiment import load, open_array
 
-    loaded: ArrayConfig | Experiment = load(path)
+    loaded: ArrayConfig | Experiment = load(path, overrides=overrides, store=store_near(path))
     if name is not None or isinstance(loaded, ArrayConfig):
         array = open_array(loaded, name)
         return {name or array.name or path.stem: array}
     return dict(loaded.arrays)
 
 
-def _open(path: Path, name: str | None) -> Array:
+def _open(path: Path, name: str | None, overrides: tuple[str, ...]) -> Array:
     from dacapo_like.experiment import open_array
 
-    return open_array(path, name)
+    return open_array(path, name, overrides=overrides, store=store_near(path))
 
 
 def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
@@ -252,6 +328,30 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part) for part in text.split(","))
     except ValueError as error:
         raise click.BadParameter(f"{text!r} is no list of integers such as 1,64,64,64") from error
+
+
+@contextmanager
+def _late_progress() -> Iterator[Callable[[str, int, int], None] | None]:
+    """Give what shows a progress bar on standard error, from the second on, where that is a terminal."""
+    if not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from dacapo_like.config.opening import throttled
+
+    bar = Progress(console=Console(stderr=True), transient=True)
+    task = bar.add_task("", total=None)
+
+    def show(what: str, done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, description=what, completed=done, total=total)
+
+    try:
+        yield throttled(show, after=_PATIENCE)
+    finally:
+        bar.stop()
 
 
 def _progress_bar() -> Any:

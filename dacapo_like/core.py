@@ -18,7 +18,7 @@ from dacapo_like.errors import (
     Remark,
     WriteError,
 )
-from dacapo_like.fields import Named, Tree, about, as_named, document_key
+from dacapo_like.fields import PLAIN, Named, Tree, about, as_named, document_key
 from dacapo_like.geometry import Box, Roi
 from dacapo_like.spec import ArraySpec
 
@@ -157,6 +157,8 @@ class ArrayConfig(Tree):
         found: list[tuple[KeyPath, ArrayConfig]] = []
         for field in attrs.fields(type(self)):
             value, key = getattr(self, field.name), document_key(field)
+            if type(value) in PLAIN:
+                continue
             if isinstance(value, ArrayConfig):
                 found.append(((key,), value))
             elif isinstance(value, Named):

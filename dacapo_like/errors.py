@@ -127,6 +127,12 @@ class SourceError(DacapoLikeError, OSError):
     code = "DL201"
 
 
+class StoreError(SourceError):
+    """A store of arrays by name cannot be read, written or reached."""
+
+    code = "DL240"
+
+
 class ReadError(SourceError):
     """Voxels cannot be read: a short, corrupt or missing chunk."""
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import attrs
+import numpy as np
 
+from dacapo_like.config.converter import Library
 from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig, Split
 from dacapo_like.config.loading import load_config
+from dacapo_like.config.overrides import Overrides
 from dacapo_like.core import (
     Array,
     ArrayConfig,
@@ -22,8 +26,9 @@ from dacapo_like.core import (
 )
 from dacapo_like.engine import not_writable
 from dacapo_like.errors import ConfigError, did_you_mean
+from dacapo_like.patches.batches import Batch, Item, check_batch_size, stacked
 from dacapo_like.patches.cover import Cover
-from dacapo_like.patches.sampler import PatchSampler
+from dacapo_like.patches.sampler import PatchSampler, Sample
 
 Mode = Literal["r", "r+"]
 
@@ -70,6 +75,31 @@ class Experiment:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
+
+    @classmethod
+    def load(
+        cls,
+        target: str | Path | Mapping[str, Any],
+        *,
+        overrides: Overrides = (),
+        store: Library | None = None,
+    ) -> Experiment:
+        """Read the document of an experiment, as the function `load` does.
+
+        Raises
+        ------
+        ConfigError
+            It describes one array.
+        """
+        loaded = load(target, overrides=overrides, store=store)
+        if isinstance(loaded, Experiment):
+            return loaded
+        raise ConfigError(
+            "one array is no experiment",
+            got=loaded.describe(),
+            expected="a document with `arrays`",
+            where=None if isinstance(target, Mapping) else str(target),
+        )
 
     @cached_property
     def arrays(self) -> OpenedArrays:
@@ -119,9 +149,63 @@ class Experiment:
             for dataset in datasets
         ]
         if config.sampled:
-            return config.sampler_of(arrays, [dataset.weight for dataset in datasets])
+            return config.sampler_of(
+                arrays,
+                [dataset.weight for dataset in datasets],
+                [dataset.sample_points for dataset in datasets],
+            )
         sources = [config.together(each) for each in arrays]
         return Cover(sources, map(config.grid, sources))
+
+    def batches(
+        self, name: str, batch_size: int, *, epoch: int = 0, drop_last: bool = False
+    ) -> Iterator[Batch]:
+        """Read the patches of the datasets of a split, so many at a time; the next ones are being read meanwhile.
+
+        Parameters
+        ----------
+        name : str
+            As of `patches`.
+        batch_size : int
+            Patches in a batch; the last one may have fewer.
+        epoch : int
+            Which samples, where they are drawn at random; without `samples` in the document there is no end to them.
+        drop_last : bool
+            Leave out a last batch that has fewer.
+
+        Yields
+        ------
+        dict of str to ndarray
+            By role (``raw``, ``gt``, ``mask``), the patches along a new first axis; ``index``, the number of each in the epoch or
+            the cover; and ``source``, the number of its dataset.
+
+        Raises
+        ------
+        DacapoLikeError
+            As `patches`; or the batch size is below 1, or patches differ in shape or in the arrays that their datasets have.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import numpy as np, dacapo_like
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     np.save(f"{folder}/a.npy", np.arange(10))
+        ...     raw = {"type": "npy", "file_name": f"{folder}/a.npy"}
+        ...     data = {
+        ...         "arrays": {"raw": raw},
+        ...         "datasets": [{"name": "all", "raw": "raw"}],
+        ...         "patches": {"train": {"shape": [2]}},
+        ...     }
+        ...     for batch in Experiment.load(data).batches("train", 3):
+        ...         print(batch["index"], batch["raw"].tolist())
+        [0 1 2] [[0, 1], [2, 3], [4, 5]]
+        [3 4] [[6, 7], [8, 9]]
+        """
+        check_batch_size(batch_size)
+        patches = self.patches(name)
+        samples = patches.epoch(epoch) if isinstance(patches, PatchSampler) else iter(patches)
+        items = (_item(number, sample) for number, sample in enumerate(samples))
+        return _stacked(items, batch_size, drop_last=drop_last)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Experiment) and self.config == other.config
@@ -135,6 +219,24 @@ class Experiment:
         )
 
 
+def _item(number: int, sample: Sample) -> Item:
+    return {**sample.arrays, "index": np.int64(number), "source": np.int64(sample.source)}
+
+
+def _stacked(items: Iterator[Item], size: int, *, drop_last: bool) -> Iterator[Batch]:
+    while group := list(itertools.islice(items, size)):
+        if len(group) == size or not drop_last:
+            roles = group[0].keys()
+            for item in group:
+                if item.keys() != roles:
+                    raise ConfigError(
+                        "datasets that have different arrays are no batch",
+                        got=", ".join(item),
+                        expected=", ".join(roles),
+                    )
+            yield stacked(group)
+
+
 def no_such_array(name: str, known: Mapping[str, Any]) -> ConfigError:
     """Make the error for a name that is not in a document."""
     return ConfigError(
@@ -146,13 +248,22 @@ def no_such_array(name: str, known: Mapping[str, Any]) -> ConfigError:
     )
 
 
-def load(target: str | Path | Mapping[str, Any]) -> ArrayConfig | Experiment:
+def load(
+    target: str | Path | Mapping[str, Any],
+    *,
+    overrides: Overrides = (),
+    store: Library | None = None,
+) -> ArrayConfig | Experiment:
     """Read a document: one array, or an experiment of several. No data is opened.
 
     Parameters
     ----------
     target : path or mapping
         A YAML, TOML or JSON document, or the plain data of one.
+    overrides : iterable of str, or mapping
+        What stands in the document instead: ``key.path=value`` each, the value as in YAML, or values by key path.
+    store : ConfigStore, optional
+        Where names of arrays are looked up that the document does not have.
 
     Raises
     ------
@@ -161,7 +272,7 @@ def load(target: str | Path | Mapping[str, Any]) -> ArrayConfig | Experiment:
     InvalidDocumentError
         It is not what the language says; all problems are in ``problems``.
     """
-    config = load_config(target)
+    config = load_config(target, overrides, store=store)
     return Experiment(config) if isinstance(config, ExperimentConfig) else config
 
 
@@ -170,6 +281,8 @@ def open_array(
     name: str | None = None,
     *,
     mode: Mode | None = None,
+    overrides: Overrides = (),
+    store: Library | None = None,
 ) -> Array:
     """Open an array of a document, mapping or config: headers are read, no voxels.
 
@@ -181,6 +294,10 @@ def open_array(
         Which array of an experiment; not needed where there is only one.
     mode : {"r", "r+"}, optional
         Whether regions can be assigned to; by default as the document says.
+    overrides : iterable of str, or mapping
+        As of `load`; only for documents and mappings.
+    store : ConfigStore, optional
+        As of `load`.
 
     Raises
     ------
@@ -200,7 +317,14 @@ def open_array(
     >>> open_array(dacapo_like.OnesArrayConfig(source_array_config=raw.config)).shape
     (4, 4)
     """
-    found = load(target) if isinstance(target, (str, Path, Mapping)) else target
+    if isinstance(target, (str, Path, Mapping)):
+        found = load(target, overrides=overrides, store=store)
+    elif overrides:
+        raise ConfigError(
+            "overrides are for documents", got=type(target).__name__, expected="a path or a mapping"
+        )
+    else:
+        found = target
     if isinstance(found, ArrayConfig):
         if name not in (None, found.name):
             raise no_such_array(str(name), {found.name or "the only one": found})

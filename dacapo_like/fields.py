@@ -172,8 +172,9 @@ class Tree(ABC):
         return number_of[id(self)] == number_of[id(other)]
 
     def __hash__(self) -> int:
-        for node in _children_first(self, skip=lambda node: hasattr(node, "_hash")):
-            object.__setattr__(node, "_hash", hash(_key(node, lambda child: child._hash)))  # noqa: SLF001  # one class
+        if not hasattr(self, "_hash"):
+            for node in _children_first(self, skip=lambda node: hasattr(node, "_hash")):
+                object.__setattr__(node, "_hash", hash(_key(node, lambda child: child._hash)))  # noqa: SLF001  # one class
         return self._hash
 
     def __repr__(self) -> str:
@@ -207,6 +208,8 @@ class Tree(ABC):
         return _assemble, (parts,)
 
 
+PLAIN = frozenset({type(None), bool, int, float, str})
+"""Types of values that hold no others: to ask of an instance whether it is a `Tree` takes ten times as long as to look here."""
 _LONG_TEXT = 2000
 
 
@@ -258,6 +261,8 @@ def _same(value: Any) -> Any:
 
 def _replaced(value: Any, kind: type, of: Callable[[Any], Any]) -> Any:
     """Put `of` each item of a kind in its place, in the containers where `children` looks for nodes."""
+    if type(value) in PLAIN:
+        return value
     if isinstance(value, kind):
         return of(value)
     if isinstance(value, Named):

@@ -49,6 +49,11 @@ def describe(error: Exception) -> str:
     return _QUERY.sub(r"\1", _STATUS.sub("", _TRAILER.sub("", str(error))))
 
 
+def cause(error: Exception) -> Exception | None:
+    """Give an error as the cause of ours; ``None`` where its own message has a query, which may be secret: a traceback would show it."""
+    return None if _QUERY.search(str(error)) else error
+
+
 class _Process:
     forked_from_tensorstore = False
 
@@ -256,7 +261,7 @@ class KeyValues:
         try:
             result = self._opened().read(key).result(timeout=PATIENCE)
         except ERRORS as error:
-            raise self._failure(error, f"{self.where}/{key}") from error
+            raise self._failure(error, f"{self.where}/{key}") from cause(error)
         return bytes(result.value) if result.state == "value" else None
 
     def names(self) -> frozenset[str] | None:
@@ -269,7 +274,7 @@ class KeyValues:
             failure = self._failure(error, self.where)
             if isinstance(failure, DeniedError):
                 return None
-            raise failure from error
+            raise failure from cause(error)
         return frozenset(key.decode(errors="replace") for key in listed)
 
     def _opened(self) -> Any:

@@ -38,8 +38,9 @@ def test_verify_exits_with_1_where_there_are_problems(run, broken):
     result = run("verify", broken)
     assert result.exit_code == 1
     assert result.output.startswith(f"{broken}:1:7: error DL101 [type]: unknown type of array")
-    assert "did you mean 'binarize'?" in result.output
-    assert result.output.endswith("1 document: 1 error\n")
+    first, *lines = result.stdout.splitlines()
+    assert first.endswith("did you mean 'binarize'?)")
+    assert lines == ["  1 | type: binarise", "    |       ^", "1 document: 1 error"]
 
 
 def test_verify_of_a_file_that_is_not_there_is_a_problem(run, tmp_path):
@@ -66,7 +67,9 @@ def test_warnings_are_problems_only_where_strict(run, configs, tmp_path):
 
 
 def test_verify_for_other_tools(run, broken):
-    found = json.loads(run("verify", "--format", "json", broken).output)
+    report = run("verify", "--format", "json", broken)
+    assert report.stderr == "1 document: 1 error\n"
+    found = json.loads(report.stdout)
     assert found["files"] == 1
     (problem,) = found["problems"]
     assert set(problem) == {"path", "line", "column", "key", "code", "severity", "message", "hint"}
@@ -75,7 +78,7 @@ def test_verify_for_other_tools(run, broken):
     assert annotation.startswith(
         f"::error file={broken},line=1,col=7,title=DL101::type: unknown type"
     )
-    sarif = json.loads(run("verify", "--format", "sarif", broken).output)
+    sarif = json.loads(run("verify", "--format", "sarif", broken).stdout)
     (result,) = sarif["runs"][0]["results"]
     assert sarif["version"] == "2.1.0"
     assert result["ruleId"] == "DL101"
@@ -228,7 +231,7 @@ def test_schema_is_printed_written_and_checked(run, tmp_path):
     assert json.loads(run("schema").output)["title"] == "dacapo_like array"
     assert json.loads(run("schema", "--experiment").output)["title"] == "dacapo_like experiment"
     assert run("schema", "--write", tmp_path).exit_code == 0
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.iterdir())) == 5
     assert run("schema", "--check", tmp_path).exit_code == 0
     next(tmp_path.iterdir()).write_text("{}")
     stale = run("schema", "--check", tmp_path)

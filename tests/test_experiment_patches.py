@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import zarr
 
-from dacapo_like import load, verify
+from dacapo_like import Experiment, load, verify
 from dacapo_like.config.loading import dump
 from dacapo_like.errors import ConfigError, InvalidDocumentError
 from dacapo_like.patches.cover import Cover
@@ -137,3 +137,44 @@ def test_a_split_without_datasets_and_a_name_that_is_not_there(document):
         load(made).patches("tset")
     with pytest.raises(InvalidDocumentError):
         load(document(test={"shape": [4, 4, 4], "samples": 3, "stride": [1, 1, 1]}))
+
+
+def test_batches_are_the_patches_in_their_order(document):
+    experiment = load(
+        document(validate={"shape": [8, 8, 8]}, train={"shape": [4, 4, 4], "samples": 7})
+    )
+    for name, first in (("validate", None), ("train", 1)):
+        patches = experiment.patches(name)
+        samples = list(patches if first is None else patches.epoch(first))
+        batches = list(experiment.batches(name, 3, epoch=first or 0))
+        assert [len(batch["index"]) for batch in batches][:-1] == [3] * (len(batches) - 1)
+        numbers = [number for batch in batches for number in batch["index"]]
+        assert numbers == list(range(len(samples)))
+        for role in samples[0].arrays:
+            found = np.concatenate([batch[role] for batch in batches])
+            np.testing.assert_array_equal(found, [sample.arrays[role] for sample in samples])
+        assert [n for b in batches for n in b["source"]] == [sample.source for sample in samples]
+    assert [len(b["raw"]) for b in experiment.batches("train", 3, drop_last=True)] == [3, 3]
+    with pytest.raises(ConfigError, match="no batch size"):
+        experiment.batches("train", 0)
+
+
+def test_an_experiment_without_an_end_gives_batches(document):
+    sampler = {"type": "uniform"}
+    batches = load(document(train={"shape": [4, 4, 4], "sampler": sampler})).batches("train", 2)
+    first, second = next(batches), next(batches)
+    assert first["index"].tolist() + second["index"].tolist() == [0, 1, 2, 3]
+
+
+def test_datasets_with_different_arrays_are_no_batch(document):
+    data = document(train={"shape": [4, 4, 4]})
+    del data["datasets"][1]["mask"]
+    with pytest.raises(ConfigError, match="different arrays"):
+        list(load(data).batches("train", 1000))
+
+
+def test_one_array_is_no_experiment(document):
+    data = document()
+    assert Experiment.load(data) == load(data)
+    with pytest.raises(ConfigError, match="no experiment"):
+        Experiment.load(data["arrays"]["raw"])

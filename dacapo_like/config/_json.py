@@ -24,6 +24,8 @@ from dacapo_like.config._tree import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from dacapo_like.errors import DocumentError
+
 # Strings (an unterminated one runs to the end), brackets, literals; commas and colons say nothing new.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[\]{}]|[^\s"\[\]{},:]++', re.DOTALL)
 _LITERALS = {"true": True, "false": False, "null": None}
@@ -37,8 +39,7 @@ def read_json(text: str) -> Tree:
     try:
         json.loads(text, parse_int=str, parse_float=str, parse_constant=str)
     except json.JSONDecodeError as error:
-        position = Position(error.lineno, error.colno)
-        raise refusal(f"this is not valid JSON: {error.msg}", position) from error
+        raise _invalid(text, error) from error
     builder = TreeBuilder()
     for token, position in _tokens(text):
         match token[0]:
@@ -51,6 +52,18 @@ def read_json(text: str) -> Tree:
             case _:
                 builder.add(_scalar(token, position), position, token)
     return builder.tree()
+
+
+def _invalid(text: str, error: json.JSONDecodeError) -> DocumentError:
+    """Give the error for what is no JSON; Pythons tell different places of a comma behind which nothing comes."""
+    before = text[: error.pos + 1].rstrip()
+    comma = before.rstrip("]}").rstrip()
+    if comma.endswith(",") and text[len(comma) :].lstrip()[:1] in ("]", "}"):
+        position = Cursor(text).at(len(comma) - 1)
+        return refusal(
+            "this is not valid JSON: a comma behind the last value", position, hint="remove it"
+        )
+    return refusal(f"this is not valid JSON: {error.msg}", Position(error.lineno, error.colno))
 
 
 def _check_size(text: str) -> None:

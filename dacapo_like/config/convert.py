@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dacapo_like.config.document import format_of
-from dacapo_like.config.loading import dump, load_config
+from dacapo_like.config.document import format_of, parse_document
+from dacapo_like.config.loading import document_of, dump, load_config, load_document
+from dacapo_like.config.respelling import respelled
 from dacapo_like.errors import DocumentError
 from dacapo_like.replacing import replace_file
 
@@ -45,3 +46,43 @@ def convert(old: str | Path, new: str | Path, *, overwrite: bool = False) -> Non
         raise DocumentError(
             f"the document cannot be written: {error.strerror}", where=str(new)
         ) from error
+
+
+def convert_in_place(path: str | Path) -> bool:
+    """Put the short spelling into a document itself: only keys, types and numbers change, and nothing around them.
+
+    Parameters
+    ----------
+    path : path
+        The document. It is replaced when the new one is complete and has been read back as the same configs.
+
+    Returns
+    -------
+    bool
+        Whether anything was to be changed.
+
+    Raises
+    ------
+    DocumentError
+        It cannot be read, respelled or written.
+    InvalidDocumentError
+        It has problems; all of them are in ``problems``.
+    """
+    target, config, document = Path(path).absolute(), load_config(path), document_of(path)
+    text = respelled(document)
+    if text == document.text:
+        return False
+    read_again = parse_document(text, format=format_of(target), directory=target.parent)
+    again = load_document(read_again).config
+    if again is None or dump(again) != dump(config):
+        raise DocumentError(
+            "the document cannot be respelled where it is",
+            where=str(path),
+            hint="name a new document, which is written anew, without comments",
+        )
+    try:
+        replace_file(target, text)
+    except OSError as error:
+        what = f"the document cannot be written: {error.strerror}"
+        raise DocumentError(what, where=str(path)) from error
+    return True

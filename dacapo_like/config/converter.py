@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Protocol, Union, get_args, get_origin
 
 import attrs
 from cattrs import Converter
@@ -21,8 +22,18 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 
-from dacapo_like.config.dacapo import class_of, has_type, short_spelling, spelling, step
+from dacapo_like.config.dacapo import (
+    class_of,
+    has_type,
+    short_spelling,
+    spelled_key,
+    spelling,
+    step,
+)
 from dacapo_like.config.dataset import ExperimentConfig
+from dacapo_like.config.document import Document
+from dacapo_like.config.parameters import resolve_parameters
+from dacapo_like.config.project import project_of
 from dacapo_like.config.scalars import (
     structure_bool,
     structure_coordinate,
@@ -35,12 +46,15 @@ from dacapo_like.config.scalars import (
     wrong_type,
 )
 from dacapo_like.core import ArrayConfig, Named, document_key
-from dacapo_like.errors import ConfigError, DacapoLikeError, KeyPath, did_you_mean
+from dacapo_like.errors import ConfigError, DacapoLikeError, DocumentError, KeyPath, did_you_mean
 from dacapo_like.fields import document_fields, first_repeated
 from dacapo_like.geometry import Coordinate, Roi, plain_number
 
 MAX_TREE_DEPTH = 64
 """Configs inside each other, references followed."""
+
+_MOST_NAMES = 30
+_ROOTED = re.compile(r"\$\{root:([^}]*)\}(?:/(.*))?", re.DOTALL)
 
 
 class Finding(NamedTuple):
@@ -53,6 +67,19 @@ class Finding(NamedTuple):
 
 class BrokenReferenceError(ConfigError):
     """Another array of the document is wrong; it is reported where it stands."""
+
+
+class Library(Protocol):
+    """Arrays that documents may refer to by name besides their own, such as those of a config store."""
+
+    def names(self) -> Sequence[str]:
+        """Give the names of all arrays."""
+
+    def document(self, name: str) -> Document | None:
+        """Give the document of an array; ``None``: there is none."""
+
+    def place(self, name: str) -> str:
+        """Say where the document of an array is."""
 
 
 @attrs.define
@@ -71,6 +98,14 @@ class Structuring:
         Finished named arrays; ``None`` for the broken ones.
     findings : list of Finding
         Errors of the named arrays.
+    library : Library or None
+        Where names are looked up that are none of `arrays`.
+    borrowed : dict
+        Arrays taken from the library, by name; all documents that lead to each other share it.
+    borrowing : tuple of str
+        Names in the library of the documents that led here, this one last.
+    references : set of str
+        Names in the library that this very document refers to.
     """
 
     directory: Path
@@ -80,15 +115,15 @@ class Structuring:
     findings: list[Finding] = attrs.field(factory=list)
     pending: list[str] = attrs.field(factory=list)
     depth: int = 0
+    library: Library | None = None
+    borrowed: dict[str, ArrayConfig] = attrs.field(factory=dict)
+    borrowing: tuple[str, ...] = ()
+    references: set[str] = attrs.field(factory=set)
 
     def array(self, name: str) -> ArrayConfig:
         """Give a named array, structuring it where that was not done yet."""
         if name in self.pending:
-            raise ConfigError(
-                "arrays refer to each other in a circle",
-                got=" -> ".join([*self.pending[self.pending.index(name) :], name]),
-                code="DL108",
-            )
+            raise _circle([*self.pending[self.pending.index(name) :], name])
         if name not in self.named:
             self.pending.append(name)
             found = _attempt(self.arrays[name], ArrayConfig, ("arrays", name), self.findings)
@@ -100,18 +135,46 @@ class Structuring:
         return config
 
     def refer(self, name: str) -> ArrayConfig:
-        """Give the array that a bare string names."""
-        if name not in self.arrays:
-            raise ConfigError(
-                "no array of this name",
-                got=repr(name),
-                expected=f"one of {', '.join(self.arrays)}"
-                if self.arrays
-                else "a mapping with a `type`",
-                hint=did_you_mean(name, self.arrays),
-                code="DL107",
-            )
-        return self.array(name)
+        """Give the array that a bare string names: one of the document, else of the library."""
+        if name in self.arrays:
+            return self.array(name)
+        if name in self.borrowing:
+            raise _circle([*self.borrowing[self.borrowing.index(name) :], name])
+        document = self._look_up(name)
+        if document is None:
+            raise self._nothing_named(name)
+        self.references.add(name)
+        if name not in self.borrowed:
+            self.borrowed[name] = self._borrow(name, document)
+        return self.borrowed[name]
+
+    def _look_up(self, name: str) -> Document | None:
+        try:
+            document = self.library.document(name) if self.library is not None else None
+            return None if document is None else resolve_parameters(document)
+        except DocumentError as error:
+            raise _broken_in_store(name, [str(error)]) from error
+
+    def _nothing_named(self, name: str) -> ConfigError:
+        known = [*self.arrays, *(self.library.names() if self.library is not None else ())]
+        shown = ", ".join(known[:_MOST_NAMES]) + (", …" if len(known) > _MOST_NAMES else "")
+        return ConfigError(
+            "no array of this name",
+            got=repr(name),
+            expected=f"one of {shown}" if known else "a mapping with a `type`",
+            hint=did_you_mean(name, known),
+            code="DL107",
+        )
+
+    def _borrow(self, name: str, document: Document) -> ArrayConfig:
+        """Structure an array of the library; its problems become one of the place that refers to it."""
+        config, state = structure(document.data, document.directory, stored_as=name, outer=self)
+        if isinstance(config, ArrayConfig) and not document.problems:
+            return config
+        found = [_placed(document, finding) for finding in state.findings]
+        found += [str(problem) for problem in document.problems]
+        circular = any(finding.error.code == "DL108" for finding in state.findings)
+        raise _broken_in_store(name, found, code="DL108" if circular else "DL131")
 
     @contextmanager
     def deeper(self) -> Iterator[None]:
@@ -129,15 +192,39 @@ class Structuring:
             self.depth -= 1
 
 
+def _circle(names: Sequence[str]) -> ConfigError:
+    what = "arrays refer to each other in a circle"
+    return ConfigError(what, got=" -> ".join(names), code="DL108")
+
+
+def _broken_in_store(name: str, found: Sequence[str], code: str = "DL131") -> ConfigError:
+    what = f"array {name!r} of the store has problems of its own"
+    return ConfigError(what, got="; ".join(found), code=code)
+
+
+def _placed(document: Document, finding: Finding) -> str:
+    """Say what is wrong in another document, and where."""
+    key = spelled_key(document.data, finding.key)
+    position = document.position(key, of_key=finding.of_key)
+    place = f":{position.line}:{position.column}" if position else ""
+    return f"{document.path}{place}: {finding.error.message}"
+
+
 _structuring: ContextVar[Structuring] = ContextVar("structuring")
 _relative_to: ContextVar[Path | None] = ContextVar("relative_to", default=None)
+_roots: ContextVar[Mapping[str, str]] = ContextVar("roots", default=types.MappingProxyType({}))
 _names: ContextVar[Mapping[ArrayConfig, str]] = ContextVar(
     "names", default=types.MappingProxyType({})
 )
 
 
 def structure(
-    data: Any, directory: Path
+    data: Any,
+    directory: Path,
+    *,
+    library: Library | None = None,
+    stored_as: str | None = None,
+    outer: Structuring | None = None,
 ) -> tuple[ArrayConfig | ExperimentConfig | None, Structuring]:
     """Turn the plain data of a document into configs.
 
@@ -147,6 +234,12 @@ def structure(
         As a document holds it.
     directory : Path
         Where relative file names start.
+    library : Library, optional
+        Where names are looked up that the document does not have.
+    stored_as : str, optional
+        The name in the library of what is structured: then it is one array, which gets the name where it has none.
+    outer : Structuring, optional
+        Of the document that refers to this one; its library is this one's.
 
     Returns
     -------
@@ -155,9 +248,14 @@ def structure(
     structuring : Structuring
         With the errors, and the configs of all mappings that had none.
     """
-    is_experiment = isinstance(data, Mapping) and not has_type(data)
+    is_experiment = stored_as is None and isinstance(data, Mapping) and not has_type(data)
     arrays = data.get("arrays") if is_experiment else None
-    state = Structuring(directory, arrays if isinstance(arrays, Mapping) else {})
+    state = Structuring(directory, arrays if isinstance(arrays, Mapping) else {}, library=library)
+    if outer is not None:
+        state.library, state.borrowed = outer.library, outer.borrowed
+        state.borrowing, state.depth = outer.borrowing, outer.depth
+    if stored_as is not None:
+        state.borrowing += (stored_as,)
     token = _structuring.set(state)
     try:
         for name in state.arrays:
@@ -168,6 +266,8 @@ def structure(
         root = _attempt(data, target, (), state.findings)
     finally:
         _structuring.reset(token)
+    if stored_as is not None and root is not None and not root.name:
+        root = attrs.evolve(root, name=stored_as)
     return (None if state.findings else root), state
 
 
@@ -357,7 +457,11 @@ def _with_full_paths(value: Mapping[str, Any], config_class: type[Any]) -> dict[
     for field in attrs.fields(config_class):
         key = document_key(field)
         if field.metadata.get("path") and key in given:
-            given[key] = _each_path(given[key], _full_path)
+            try:
+                given[key] = _each_path(given[key], _full_path)
+            except ConfigError as error:
+                error.key = (key, *error.key)
+                raise
     return given
 
 
@@ -369,9 +473,11 @@ def _each_path(value: Any, change: Callable[[str], str]) -> Any:
 
 
 def _full_path(path: str) -> str:
-    if "://" in path:
-        return path
-    return str(_structuring.get().directory / Path(path).expanduser())
+    directory = _structuring.get().directory
+    rooted = _ROOTED.fullmatch(path)
+    if rooted is not None:
+        return "/".join(filter(None, (project_of(directory).root(rooted[1]), rooted[2])))
+    return path if "://" in path else str(directory / Path(path).expanduser())
 
 
 def _renames(config_class: type[Any]) -> dict[str, Any]:
@@ -455,6 +561,9 @@ def _unstructure_item(item: Any) -> Any:
 
 
 def _relative_path(path: str) -> str:
+    for name, root in _roots.get().items():
+        if path == root or path.startswith(f"{root}/"):
+            return f"${{root:{name}}}{path.removeprefix(root)}"
     base = _relative_to.get()
     if base is None or "://" in path or not Path(path).is_relative_to(base):
         return path
@@ -462,7 +571,11 @@ def _relative_path(path: str) -> str:
 
 
 def unstructure(
-    config: ArrayConfig | ExperimentConfig, *, relative_to: Path | None = None
+    config: ArrayConfig | ExperimentConfig,
+    *,
+    relative_to: Path | None = None,
+    roots: Mapping[str, str] | None = None,
+    names: Mapping[ArrayConfig, str] | None = None,
 ) -> dict[str, Any]:
     """Turn a config into the plain data of a document: keys in the order of its fields, defaults left out.
 
@@ -472,18 +585,25 @@ def unstructure(
         Arrays of an experiment that are used by others of it become references by name.
     relative_to : Path, optional
         File names below this directory are written relative to it.
+    roots : mapping of str to str, optional
+        Folders by name; a file name below one of them is written ``${root:NAME}/…``.
+    names : mapping of ArrayConfig to str, optional
+        Inputs that are written as references by name.
 
     Raises
     ------
     ConfigError
         The tree holds an array in memory.
     """
-    token = _relative_to.set(relative_to)
-    try:
+
+    def written() -> dict[str, Any]:
+        _relative_to.set(relative_to)
+        _roots.set(roots or {})
+        _names.set(names or {})
         data: dict[str, Any] = converter.unstructure(config)
-    finally:
-        _relative_to.reset(token)
-    return data
+        return data
+
+    return copy_context().run(written)
 
 
 def _is_array_field(target: Any) -> bool:

@@ -73,8 +73,8 @@ def _hint(name: str, known: Mapping[str, type[ArrayConfig]]) -> str | None:
             return f"did you mean '{right}'?"
     if name.endswith(("DatasetConfig", "DataSplitConfig")):
         return (
-            "this describes datasets; the arrays inside of it are understood: "
-            "give each a document of its own, or a name under `arrays`"
+            "this describes datasets; those of RawGTDatasetConfig are understood, at the top of a document "
+            "or in a TrainValidateDataSplitConfig: give the arrays of others a name under `arrays`"
         )
     return did_you_mean(name, known)
 

@@ -10,6 +10,7 @@ from dacapo_like.config.patches import PatchesConfig
 from dacapo_like.core import ArrayConfig, Named, about, as_named
 from dacapo_like.errors import ConfigError
 from dacapo_like.fields import first_repeated
+from dacapo_like.geometry import Coordinate
 
 Split = Literal["train", "validate", "test"]
 
@@ -29,6 +30,13 @@ class DatasetConfig:
     )
     weight: float = attrs.field(
         default=1.0, metadata=about("How often the dataset is sampled, relative to the others.")
+    )
+    sample_points: tuple[Coordinate, ...] | None = attrs.field(
+        default=None,
+        converter=attrs.converters.optional(tuple),
+        metadata=about(
+            "World points of `raw` around which a sampler of type `points` takes patches."
+        ),
     )
 
     @property
@@ -69,5 +77,5 @@ class ExperimentConfig:
                 "two datasets of one name",
                 got=repeated,
                 expected="every name once",
-                key=("datasets", names.index(repeated)),
+                key=("datasets", names.index(repeated, names.index(repeated) + 1), "name"),
             )

@@ -16,6 +16,8 @@ DL005   a tag that is not allowed, or does not fit its value
 
 from __future__ import annotations
 
+import itertools
+import re
 import stat
 from contextlib import contextmanager
 from pathlib import Path
@@ -93,6 +95,14 @@ class Document:
         Where the keys stand; for the items of lists, the items themselves.
     problems : tuple of Problem
         What is wrong but let reading go on.
+    text : str or None
+        What was read.
+    overridden : set of key path
+        Where values were put in from outside of it.
+    unresolved : set of key path
+        Where parameters stand whose values cannot be told.
+    moved : mapping of key path to key path
+        Of what does not lie in the data where it was written: where that is.
     """
 
     data: Any
@@ -101,6 +111,10 @@ class Document:
     positions: Mapping[KeyPath, Position]
     key_positions: Mapping[KeyPath, Position]
     problems: tuple[Problem, ...]
+    text: str | None = attrs.field(default=None, repr=False)
+    overridden: frozenset[KeyPath] = frozenset()
+    unresolved: frozenset[KeyPath] = frozenset()
+    moved: Mapping[KeyPath, KeyPath] = attrs.field(factory=dict)
 
     def position(self, key: KeyPath, *, of_key: bool = False) -> Position | None:
         r"""Return where a value begins, or the nearest one around it that has a place.
@@ -122,6 +136,41 @@ class Document:
         """
         places = self.key_positions if of_key else self.positions
         return nearest(places, key)
+
+    def place(self, key: KeyPath, *, of_key: bool = False) -> dict[str, Any]:
+        """Return where a value begins as the fields ``path``, ``line`` and ``column`` of a `Problem`.
+
+        What was put in from outside of the document is at ``override``, which has no lines.
+        """
+        written = self.written(key)
+        if any(written[: len(path)] == path for path in self.overridden):
+            return {"path": "override", "line": None, "column": None}
+        position = self.position(key, of_key=of_key)
+        line, column = (position.line, position.column) if position else (None, None)
+        return {"path": self.path, "line": line, "column": column}
+
+    def written(self, key: KeyPath) -> KeyPath:
+        """Return the key path under which something was written, where it lies under another one."""
+        for length in range(len(key), -1, -1):
+            if key[:length] in self.moved:
+                return (*self.moved[key[:length]], *key[length:])
+        return key
+
+    def find(self, key: KeyPath, pattern: re.Pattern[str], number: int) -> Position:
+        """Return where inside of a text, as it was written, a pattern matches for the so-manieth time, counted from 0.
+
+        That is where the text begins, if it cannot be found there: behind an alias.
+        """
+        start = self.position(key) or Position(1, 1)
+        if self.text is None or key not in self.positions:
+            return start
+        lines = self.text.split("\n")
+        offset = sum(len(line) + 1 for line in lines[: start.line - 1]) + start.column - 1
+        if self.text[offset : offset + 1] == "*":
+            return start
+        matches = itertools.islice(pattern.finditer(self.text, offset), number, None)
+        match = next(matches, None)
+        return Cursor(self.text).at(match.start()) if match else start
 
 
 def read_document(path: str | Path) -> Document:
@@ -211,7 +260,8 @@ def parse_document(
         if stray := SURROGATE.search(text):
             position = Cursor(text).at(stray.start())
             raise refusal("half of a surrogate pair is no text", position, got=ascii(stray[0]))
-        tree = _READERS[format](text.removeprefix("\ufeff"))
+        text = text.removeprefix("\ufeff")
+        tree = _READERS[format](text)
     return Document(
         data=tree.data,
         path=name,
@@ -219,6 +269,7 @@ def parse_document(
         positions=tree.positions,
         key_positions=tree.key_positions,
         problems=tuple(attrs.evolve(problem, path=name) for problem in tree.problems),
+        text=text,
     )
 
 

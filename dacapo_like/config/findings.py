@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any, Literal
+from pathlib import Path, PurePath
+from typing import Any, Literal, TypeAlias
+from urllib.parse import quote
 
 import attrs
 
+from dacapo_like.config.excerpt import excerpt
 from dacapo_like.errors import Problem
 
 Format = Literal["text", "json", "github", "sarif"]
+Styles: TypeAlias = "dict[str, str]"
+
+_SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
+_PLAIN = dict.fromkeys(("error", "warning", "place", "faint", "end"), "")
+_COLOURED = {
+    "error": "\x1b[1;31m",
+    "warning": "\x1b[1;33m",
+    "place": "\x1b[1m",
+    "faint": "\x1b[2m",
+    "end": "\x1b[0m",
+}
+_SLOW = 1.0  # seconds; what took less is not worth saying
 
 
-def format_problems(problems: Sequence[Problem], form: Format, *, files: int) -> str:
+def format_problems(
+    problems: Sequence[Problem], form: Format, *, files: int, coloured: bool = False
+) -> str:
     """Write problems down.
 
     Parameters
@@ -21,37 +38,87 @@ def format_problems(problems: Sequence[Problem], form: Format, *, files: int) ->
     problems : sequence of Problem
         As ``verify`` gives them.
     form : {"text", "json", "github", "sarif"}
-        Lines for people; JSON; annotations of GitHub's workflows; SARIF 2.1.0.
+        Lines for people, each with the line of the document that it is about; JSON, as ``schemas/problems.schema.json`` says;
+        annotations of GitHub's workflows; SARIF 2.1.0.
     files : int
         How many documents were verified.
+    coloured : bool
+        Whether text is for a terminal.
+
+    Returns
+    -------
+    str
+        For a file, or standard output; text and annotations of no problems are empty.
 
     Examples
     --------
-    >>> print(format_problems([], "text", files=2))
-    2 documents: no problems
+    >>> problem = Problem(code="DL401", severity="warning", message="the region leaves its source")
+    >>> print(format_problems([problem], "text", files=1))
+    <config>: warning DL401: the region leaves its source
     """
-    return {"text": _text, "json": _json, "github": _github, "sarif": _sarif}[form](problems, files)
+    if form == "text":
+        styles = _COLOURED if coloured else _PLAIN
+        return "\n".join(line for problem in problems for line in _lines(problem, styles))
+    if form == "github":
+        return "\n".join(map(_annotation, problems))
+    return json.dumps(_json(problems, files) if form == "json" else _sarif(problems), indent=2)
 
 
-def _text(problems: Sequence[Problem], files: int) -> str:
+def summary(problems: Sequence[Problem], *, files: int, seconds: float = 0.0) -> str:
+    """Say on one line what was found.
+
+    Parameters
+    ----------
+    problems : sequence of Problem
+        Of all documents.
+    files : int
+        How many documents were verified.
+    seconds : float
+        How long that took; said where it is over one.
+
+    Examples
+    --------
+    >>> summary([], files=2), summary([], files=5000, seconds=3.21)
+    ('2 documents: no problems', '5000 documents in 3.2 s: no problems')
+    """
     errors = sum(problem.severity == "error" for problem in problems)
     counts = [_count(errors, "error"), _count(len(problems) - errors, "warning")]
-    summary = ", ".join(count for count in counts if count) or "no problems"
-    return "\n".join([*map(str, problems), f"{_count(files, 'document')}: {summary}"])
+    found = ", ".join(count for count in counts if count) or "no problems"
+    taken = f" in {seconds:.1f} s" if seconds >= _SLOW else ""
+    return f"{_count(files, 'document') or 'no documents'}{taken}: {found}"
 
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' if n != 1 else ''}" if n else ""
 
 
-def _json(problems: Sequence[Problem], files: int) -> str:
-    return json.dumps(
-        {"problems": [attrs.asdict(problem) for problem in problems], "files": files}, indent=2
-    )
+def _lines(problem: Problem, styles: Styles) -> list[str]:
+    """Write a problem on one line, and below it what it is about."""
+    strong, end = styles[problem.severity], styles["end"]
+    said = str(problem)
+    place = said[: said.index(f": {problem.severity} {problem.code}", len(problem.path or ""))]
+    rest = said[len(f"{place}: {problem.severity}") :]
+    first = f"{styles['place']}{place}{end}: {strong}{problem.severity}{end}{rest}"
+    if problem.path is None or problem.line is None or problem.column is None:
+        return [first]
+    shown = excerpt(problem.path, problem.line, problem.column)
+    if shown is None:
+        return [first]
+    text, lead = shown
+    number = str(problem.line)
+    faint, blank = styles["faint"], " " * len(number)
+    return [
+        first,
+        f"{faint}  {number} |{end} {text}",
+        f"{faint}  {blank} |{end} {lead}{strong}^{end}",
+    ]
 
 
-def _github(problems: Sequence[Problem], files: int) -> str:  # noqa: ARG001  # annotations stand for themselves
-    return "\n".join(map(_annotation, problems))
+def _json(problems: Sequence[Problem], files: int) -> dict[str, Any]:
+    return {"problems": [attrs.asdict(problem) for problem in problems], "files": files}
+
+
+# GitHub
 
 
 def _annotation(problem: Problem) -> str:
@@ -64,9 +131,8 @@ def _annotation(problem: Problem) -> str:
     properties = ",".join(
         f"{key}={_escape(str(value), ':,')}" for key, value in place.items() if value is not None
     )
-    hint = f" ({problem.hint})" if problem.hint else ""
     key = f"{problem.key}: " if problem.key else ""
-    text = _escape(f"{key}{problem.message}{hint}")
+    text = _escape(f"{key}{_with_hint(problem)}")
     return f"::{problem.severity} {properties}::{text}"
 
 
@@ -76,40 +142,44 @@ def _escape(text: str, more: str = "") -> str:
     return text
 
 
-def _sarif(problems: Sequence[Problem], files: int) -> str:  # noqa: ARG001  # SARIF counts results only
+def _with_hint(problem: Problem) -> str:
+    return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
+
+
+# SARIF
+
+
+def _sarif(problems: Sequence[Problem]) -> dict[str, Any]:
+    codes = sorted({problem.code for problem in problems})
     run = {
-        "tool": {
-            "driver": {
-                "name": "dacapo-like verify",
-                "rules": [{"id": code} for code in sorted({problem.code for problem in problems})],
-            }
-        },
+        "tool": {"driver": {"name": "dacapo-like verify", "rules": [{"id": c} for c in codes]}},
+        "invocations": [{"executionSuccessful": True}],
         "columnKind": "unicodeCodePoints",
-        "results": [_result(problem) for problem in problems],
+        "results": [_result(problem, codes.index(problem.code)) for problem in problems],
     }
-    return json.dumps(
-        {
-            "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-            "version": "2.1.0",
-            "runs": [run],
-        },
-        indent=2,
-    )
+    return {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
 
 
-def _result(problem: Problem) -> dict[str, Any]:
-    hint = f" ({problem.hint})" if problem.hint else ""
+def _result(problem: Problem, rule: int) -> dict[str, Any]:
     location: dict[str, Any] = (
         {"logicalLocations": [{"fullyQualifiedName": problem.key}]} if problem.key else {}
     )
     if problem.path is not None:
-        physical: dict[str, Any] = {"artifactLocation": {"uri": problem.path.replace("\\", "/")}}
+        physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(problem.path)}}
         if problem.line is not None:
             physical["region"] = {"startLine": problem.line, "startColumn": problem.column or 1}
         location["physicalLocation"] = physical
     return {
         "ruleId": problem.code,
+        "ruleIndex": rule,
         "level": problem.severity,
-        "message": {"text": f"{problem.message}{hint}"},
+        "message": {"text": _with_hint(problem)},
         "locations": [location] if location else [],
     }
+
+
+def _uri(path: str) -> str:
+    """Write a path as a reference: relative ones stay relative, with what is no URI escaped."""
+    if PurePath(path).is_absolute():
+        return Path(path).as_uri()
+    return quote(PurePath(path).as_posix(), safe="/")

@@ -8,13 +8,17 @@ from typing import Any, Literal
 
 import attrs
 
-from dacapo_like.config.converter import Finding, Structuring, structure, unstructure
+from dacapo_like.config.converter import Finding, Library, Structuring, structure, unstructure
 from dacapo_like.config.dacapo import spelled_key
 from dacapo_like.config.dataset import ExperimentConfig
+from dacapo_like.config.datasplits import as_experiment
 from dacapo_like.config.document import Document, read_document, write_document
+from dacapo_like.config.overrides import Overrides, override
+from dacapo_like.config.parameters import escaped, resolve_parameters
 from dacapo_like.core import ArrayConfig
 from dacapo_like.errors import (
     DacapoLikeError,
+    DocumentError,
     InvalidDocumentError,
     Problem,
     Severity,
@@ -47,13 +51,10 @@ class Loaded:
     def problem(self, finding: Finding, severity: Severity = "error") -> Problem:
         """Put a finding at its place in the document."""
         key = spelled_key(self.document.data, finding.key)
-        position = self.document.position(key, of_key=finding.of_key)
         error = finding.error
         return Problem(
-            path=self.document.path,
-            line=position.line if position else None,
-            column=position.column if position else None,
-            key=format_key(key),
+            **self.document.place(key, of_key=finding.of_key),
+            key=format_key(self.document.written(key)),
             code=error.code,
             severity=severity,
             message=full_message(error),
@@ -70,12 +71,52 @@ def full_message(error: DacapoLikeError) -> str:
     )
 
 
-def load_document(document: Document) -> Loaded:
-    """Structure a document; its problems are collected, not raised."""
-    config, structuring = structure(document.data, document.directory)
+def load_document(
+    document: Document,
+    overrides: Overrides = (),
+    *,
+    store: Library | None = None,
+    stored_as: str | None = None,
+) -> Loaded:
+    """Structure a document, with overrides and the values of its parameters; its problems are collected, not raised.
+
+    Names of arrays that it does not have are looked up in a store, if there is one; a document that is `stored_as` a name there is
+    one array.
+    """
+    try:
+        document = override(document, overrides) if overrides else document
+        document = as_experiment(resolve_parameters(document))
+    except DocumentError as error:
+        problem = Problem(
+            path=document.path,
+            line=error.line,
+            column=error.column,
+            code=error.code,
+            message=error.message,
+            hint=error.hint,
+        )
+        problems = [*document.problems, problem]
+        return Loaded(document, None, Structuring(document.directory), problems)
+    config, structuring = structure(
+        document.data, document.directory, library=store, stored_as=stored_as
+    )
     loaded = Loaded(document, config, structuring, list(document.problems))
-    loaded.problems.extend(loaded.problem(finding) for finding in structuring.findings)
+    loaded.problems.extend(
+        loaded.problem(finding)
+        for finding in structuring.findings
+        if not _is_of_parameters(document, finding)
+    )
     return loaded
+
+
+def _is_of_parameters(document: Document, finding: Finding) -> bool:
+    """Whether all that is wrong is that the value of a parameter cannot be told, which has been said."""
+    if not document.unresolved:
+        return False
+    key = document.written(spelled_key(document.data, finding.key))
+    return not finding.of_key and any(
+        key[: len(part)] == part or part[: len(key)] == key for part in document.unresolved
+    )
 
 
 def document_of(target: str | Path | Mapping[str, Any]) -> Document:
@@ -92,8 +133,13 @@ def document_of(target: str | Path | Mapping[str, Any]) -> Document:
     return read_document(target)
 
 
-def load_config(target: str | Path | Mapping[str, Any]) -> ArrayConfig | ExperimentConfig:
-    """Read the config of a document.
+def load_config(
+    target: str | Path | Mapping[str, Any],
+    overrides: Overrides = (),
+    *,
+    store: Library | None = None,
+) -> ArrayConfig | ExperimentConfig:
+    """Read the config of a document; names that it does not have are looked up in a store, if there is one.
 
     Raises
     ------
@@ -102,7 +148,17 @@ def load_config(target: str | Path | Mapping[str, Any]) -> ArrayConfig | Experim
     InvalidDocumentError
         It is not what the language says; all problems are in ``problems``.
     """
-    loaded = load_document(document_of(target))
+    return whole(load_document(document_of(target), overrides, store=store))
+
+
+def whole(loaded: Loaded) -> ArrayConfig | ExperimentConfig:
+    """Give the config of a document that has no problems.
+
+    Raises
+    ------
+    InvalidDocumentError
+        It has some; all of them are in ``problems``.
+    """
     if loaded.config is None or loaded.problems:
         raise InvalidDocumentError(
             f"{len(loaded.problems)} problem{'s' if len(loaded.problems) != 1 else ''} in the document",
@@ -118,7 +174,7 @@ def dump(
     *,
     relative_to: Path | None = None,
 ) -> str:
-    """Write a config as the text of a document.
+    """Write a config as the text of a document: with the values of parameters, and the names of secrets.
 
     Parameters
     ----------
@@ -137,4 +193,4 @@ def dump(
     file_name: fly.zarr
     dataset: em
     """
-    return write_document(unstructure(config, relative_to=relative_to), format)
+    return write_document(escaped(unstructure(config, relative_to=relative_to)), format)

@@ -14,6 +14,7 @@ from dacapo_like.patches._axis import Count, Edge, Spacing
 from dacapo_like.patches.grid import PatchGrid, Units
 from dacapo_like.patches.sampler import (
     Balanced,
+    Centers,
     PatchSampler,
     Strategy,
     Stratified,
@@ -24,13 +25,25 @@ from dacapo_like.patches.together import Together
 
 Role = Literal["raw", "gt", "mask"]
 Fill = Literal["error", "edge", "reflect", "median"]
-Chooser = Literal["uniform", "weighted", "balanced", "stratified"]
+Chooser = Literal["uniform", "weighted", "balanced", "stratified", "points"]
 
 _OF_GRIDS = ("overlap", "stride", "edge", "spacing", "count")
 
 
 def _pad(value: Any) -> Any:
     return value if isinstance(value, str) else as_named(value)
+
+
+def _around(points: Sequence[Sequence[Coordinate] | None]) -> Strategy:
+    """Take patches around the points of each dataset."""
+    given = [[[float(part) for part in point] for point in each] for each in points if each]
+    if not given or len(given) < len(points):
+        raise ConfigError(
+            "a sampler of type points needs points in every dataset",
+            got=f"{len(given)} of {len(points)} datasets with `sample_points`",
+            key=("sampler", "type"),
+        )
+    return Centers(given[0] if len(given) == 1 else given, outside="drop")
 
 
 @attrs.frozen(kw_only=True, cache_hash=True)
@@ -41,7 +54,7 @@ class SamplerConfig:
         default="uniform",
         metadata=about(
             "`uniform`: anywhere; `weighted`: as likely as `by` says at the centre; `balanced`: every label of `by` as "
-            "likely; `stratified`: one in each cell of a grid."
+            "likely; `stratified`: one in each cell of a grid; `points`: around the `sample_points` of the datasets."
         ),
     )
     by: Role | None = attrs.field(
@@ -180,7 +193,10 @@ class PatchesConfig:
         )
 
     def sampler_of(
-        self, datasets: Sequence[Mapping[str, Array]], weights: Sequence[float]
+        self,
+        datasets: Sequence[Mapping[str, Array]],
+        weights: Sequence[float],
+        points: Sequence[Sequence[Coordinate] | None] = (),
     ) -> PatchSampler:
         """Draw patches of several datasets.
 
@@ -190,6 +206,8 @@ class PatchesConfig:
             Of each its arrays by role.
         weights : sequence of number
             How often each is drawn, relative to the others.
+        points : sequence of (sequence of Coordinate, or None)
+            Of each its `sample_points`.
 
         Raises
         ------
@@ -203,6 +221,7 @@ class PatchesConfig:
             "weighted": lambda: Weighted(by),
             "balanced": lambda: Balanced(by),
             "stratified": Stratified,
+            "points": lambda: _around(points),
         }
         return PatchSampler(
             datasets,

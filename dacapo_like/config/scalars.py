@@ -27,6 +27,8 @@ def wrong_type(value: Any, expected: str) -> ConfigError:
 
 def shorten(value: Any) -> str:
     """Show a value in a message."""
+    if isinstance(value, bool):
+        return str(value).lower()
     names = {dict: "a mapping", list: "a list", type(None): "nothing (null)"}
     if type(value) in names:
         return names[type(value)]

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 import attrs
 
 from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig
+from dacapo_like.config.problems_schema import problems_schema
 from dacapo_like.core import ArrayConfig, Named, document_key
 from dacapo_like.errors import ConfigError
 from dacapo_like.fields import document_fields
@@ -21,8 +22,22 @@ _META = {
     "2020-12": "https://json-schema.org/draft/2020-12/schema",
     "draft-07": "http://json-schema.org/draft-07/schema#",
 }
-_NUMBER = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^-?[0-9]+/[0-9]+$"}]}
-_NUMBERS = {"type": "array", "items": {"$ref": "#/$defs/number"}}
+_PARAMETER = {
+    "type": "string",
+    "pattern": "^\\$\\{[^{}]+\\}$",
+    "description": "The value of a parameter of the document.",
+}
+_PARAMETER_REF = {"$ref": "#/$defs/parameter"}
+_PARAMETERS_REF = {"$ref": "#/$defs/parameters"}
+_NUMBER = {
+    "anyOf": [
+        {"type": "number"},
+        {"type": "string", "pattern": "^-?[0-9]+/[0-9]+$"},
+        _PARAMETER_REF,
+    ]
+}
+_NUMBERS_REF = {"$ref": "#/$defs/numbers"}
+_NUMBERS = {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/number"}}, _PARAMETER_REF]}
 _DEFINITIONS = "$defs"
 
 
@@ -56,6 +71,8 @@ def schema_of(document: Literal["array", "experiment"], draft: Draft = "2020-12"
             "anyOf": [{"type": "string"}, {"$ref": "#/$defs/array"}],
         },
         "dataset": _class_schema(DatasetConfig),
+        "parameter": _PARAMETER,
+        "parameters": _parameters(),
     }
     definitions |= {
         f"type_{tag}": _class_schema(config, tag) for tag, config in document_types().items()
@@ -67,8 +84,15 @@ def schema_of(document: Literal["array", "experiment"], draft: Draft = "2020-12"
     }
     if document == "array":
         schema["$ref"] = "#/$defs/array"
+        for (
+            tag
+        ) in document_types():  # one that is inside of another has none, which a schema cannot tell
+            definitions[f"type_{tag}"]["properties"]["parameters"] = _PARAMETERS_REF
     else:
-        schema |= _class_schema(ExperimentConfig)
+        described = _class_schema(ExperimentConfig)
+        schema |= described | {
+            "properties": {"parameters": _PARAMETERS_REF, **described["properties"]}
+        }
     return _as_draft_07(schema) if draft == "draft-07" else schema
 
 
@@ -79,6 +103,7 @@ def schema_files() -> dict[str, str]:
         for draft, suffix in (("2020-12", ""), ("draft-07", ".draft-07")):
             schema = schema_of(document, draft)  # type: ignore[arg-type]  # both are literals
             files[f"{document}{suffix}.schema.json"] = json.dumps(schema, indent=2) + "\n"
+    files["problems.schema.json"] = json.dumps(problems_schema(), indent=2) + "\n"
     return files
 
 
@@ -150,14 +175,29 @@ def _default(field: attrs.Attribute[Any]) -> Any:
 
 
 def _type_schema(hint: Any) -> dict[str, Any]:
-    """Give the schema of the type of a field."""
+    """Give the schema of the type of a field; in the place of a value a parameter may stand, not in that of an array or dataset."""
+    schema = _own_schema(hint)
+    members = schema.get("anyOf", [schema])
+    takes_text = {"type": "string"} in members or _NUMBERS_REF in members
+    if takes_text or _is_structure(hint):
+        return schema
+    return {"anyOf": [*members, _PARAMETER_REF]}
+
+
+def _is_structure(hint: Any) -> bool:
+    """Whether a type is, or holds, one of our classes."""
+    return (attrs.has(hint) and hint is not Roi) or any(map(_is_structure, get_args(hint)))
+
+
+def _own_schema(hint: Any) -> dict[str, Any]:
+    """Give the schema of the values of a type."""
     simple: dict[Any, dict[str, Any]] = {
         str: {"type": "string"},
         bool: {"type": "boolean"},
         int: {"type": "integer"},
         float: {"type": "number"},
         type(None): {"type": "null"},
-        Coordinate: {"$ref": "#/$defs/numbers"},
+        Coordinate: _NUMBERS_REF,
         Roi: {"$ref": "#/$defs/roi"},
         ArrayConfig: {"$ref": "#/$defs/array_or_name"},
         DatasetConfig: {"$ref": "#/$defs/dataset"},
@@ -174,10 +214,43 @@ def _type_schema(hint: Any) -> dict[str, Any]:
     if origin is Named:
         return _named(_type_schema(arguments[0]))
     if arguments:
-        return {"anyOf": [_type_schema(argument) for argument in arguments]}
+        return {"anyOf": [schema for part in arguments for schema in _members(_own_schema(part))]}
     raise ConfigError(
         "a field's type has no JSON Schema", got=hint, expected="one of the types of documents"
     )
+
+
+def _members(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    return schema["anyOf"] if set(schema) == {"anyOf"} else [schema]
+
+
+def _parameters() -> dict[str, Any]:
+    """Give the schema of the definitions of parameters."""
+    variable = {
+        "type": "object",
+        "properties": {
+            "env": {
+                "type": "string",
+                "description": "The environment variable that has the value.",
+            },
+            "default": {"description": "The value where the variable is not set."},
+            "secret": {
+                "type": "boolean",
+                "default": False,
+                "description": "The value is never shown or saved; it may stand behind the `?` of a URL.",
+            },
+        },
+        "required": ["env"],
+        "additionalProperties": False,
+    }
+    return {
+        "type": "object",
+        "description": "Values by name: `${name}` stands for them in the rest of the document.",
+        "additionalProperties": {
+            "if": {"type": "object", "required": ["env"]},
+            "then": variable,
+        },
+    }
 
 
 def _named(item: dict[str, Any]) -> dict[str, Any]:

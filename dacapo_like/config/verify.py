@@ -1,61 +1,44 @@
-"""Find every problem of a document: its structure, what its headers say, and on request its voxels."""
+"""Find every problem of documents: their structure, what headers say, and on request the voxels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import attrs
 
-from dacapo_like.config.converter import Finding
+from dacapo_like.config.agreement import experiment_findings
+from dacapo_like.config.converter import Finding, Library
 from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.loading import Loaded, document_of, full_message, load_document
-from dacapo_like.core import Array, ArrayConfig, SourceConfig, block_shape, open_node
+from dacapo_like.config.opening import Opening, Progress
+from dacapo_like.config.overrides import Overrides
+from dacapo_like.core import ArrayConfig
 from dacapo_like.errors import (
     ConfigError,
     DacapoLikeError,
     DocumentError,
     KeyPath,
     Problem,
-    ReadError,
-    did_you_mean,
+    Severity,
+    SourceError,
     format_key,
 )
-from dacapo_like.geometry import blocks_of
 
-_MOST_BAD_BLOCKS = 20
+Target: TypeAlias = "str | Path | Mapping[str, Any] | ArrayConfig"
 
-
-@attrs.define
-class _Opening:
-    """Opens every config of a tree whose inputs open, and keeps what each of the others said."""
-
-    arrays: dict[ArrayConfig, Array] = attrs.field(factory=dict)
-    errors: dict[ArrayConfig, DacapoLikeError] = attrs.field(factory=dict)
-    blocked: set[ArrayConfig] = attrs.field(factory=set)
-
-    def open(self, config: ArrayConfig) -> Array | None:
-        """Open a config, or say nothing where something below it is wrong already."""
-        if config in self.arrays:
-            return self.arrays[config]
-        if config in self.errors or config in self.blocked:
-            return None
-        inputs = [self.open(child) for _, child in config.children()]
-        opened = [array for array in inputs if array is not None]
-        if len(opened) < len(inputs):
-            self.blocked.add(config)
-            return None
-        try:
-            self.arrays[config] = open_node(config, opened)
-        except DacapoLikeError as error:
-            self.errors[config] = error
-            return None
-        return self.arrays[config]
+_TOGETHER = 64  # documents of which the headers are opened together
+_MOST_OPEN = 1000  # configs that are kept for the documents that follow
 
 
 def verify(
-    target: str | Path | Mapping[str, Any] | ArrayConfig, *, deep: bool = False
+    target: Target,
+    *,
+    deep: bool = False,
+    store: Library | None = None,
+    overrides: Overrides = (),
 ) -> list[Problem]:
     """Find every problem of a document, mapping or config.
 
@@ -64,7 +47,11 @@ def verify(
     target : path, mapping or ArrayConfig
         What to look at.
     deep : bool
-        Also read every chunk of every source.
+        Also read every chunk of every source, and look at the voxels.
+    store : ConfigStore, optional
+        Where names of arrays are looked up that a document does not have.
+    overrides : iterable of str, or mapping
+        What stands in a document or mapping instead, as of `load`.
 
     Returns
     -------
@@ -76,23 +63,127 @@ def verify(
     >>> [problem.code for problem in verify({"type": "binarise"})]
     ['DL101']
     """
+    return next(verify_all([target], deep=deep, store_of=lambda _: store, overrides=overrides))
+
+
+def verify_all(
+    targets: Sequence[Target],
+    *,
+    deep: bool = False,
+    progress: Progress | None = None,
+    store_of: Callable[[Any], Library | None] = lambda _: None,
+    overrides: Overrides = (),
+) -> Iterator[list[Problem]]:
+    """Find every problem of many documents; what several of them name is opened, and read, once for some of them together.
+
+    Parameters
+    ----------
+    targets : sequence of path, mapping or ArrayConfig
+        What to look at.
+    deep : bool
+        Also read every chunk of every source, and look at the voxels.
+    progress : callable, optional
+        Is told what is counted (``documents``, ``headers`` or ``chunks``), how many are done, and of how many.
+    store_of : callable
+        Gives the store where the names of a target are looked up that it does not have itself, if there is one.
+    overrides : iterable of str, or mapping
+        Of every document.
+
+    Yields
+    ------
+    list of Problem
+        Of every target, in their order.
+
+    Examples
+    --------
+    >>> [len(problems) for problems in verify_all([{"type": "binarise"}, {"type": "zarr"}])]
+    [1, 1]
+    """
+    waiting, opening = iter(targets), Opening()
+    done = 0
+    while group := [
+        _subject(target, store_of(target), overrides)
+        for target in itertools.islice(waiting, _TOGETHER)
+    ]:
+        if len(opening) > _MOST_OPEN:
+            opening = Opening()
+        within = progress if len(targets) == 1 else None  # else documents are counted
+        sites = [site for subject in group for site in subject.sites]
+        opening.open_sources((config for _, config in sites), within)
+        for subject in group:
+            yield subject.problems(opening, deep=deep, progress=within)
+            done += 1
+            if progress is not None and len(targets) > 1:
+                progress("documents", done, len(targets))
+
+
+@attrs.define
+class _Subject:
+    """What is verified: its configs with their places, before anything is opened."""
+
+    path: str | None = None
+    loaded: Loaded | None = None
+    found: list[Problem] = attrs.field(factory=list)
+    sites: list[tuple[KeyPath, ArrayConfig]] = attrs.field(factory=list)
+
+    def problems(self, opening: Opening, *, deep: bool, progress: Progress | None) -> list[Problem]:
+        """Open what is not open, and give all problems in their order."""
+        judged = _opening_findings(self.sites, opening)
+        if deep:
+            from dacapo_like.config.survey import deep_findings
+
+            judged = itertools.chain(judged, deep_findings(self.sites, opening, progress))
+        if self.loaded is not None and isinstance(self.loaded.config, ExperimentConfig):
+            judged = itertools.chain(judged, experiment_findings(self.loaded.config, opening))
+        problems = [*self.found, *(self._problem(*item) for item in judged)]
+        return sorted(problems, key=lambda problem: (problem.line or 0, problem.column or 0))
+
+    def _problem(self, finding: Finding, severity: Severity) -> Problem:
+        if self.loaded is not None:
+            return self.loaded.problem(finding, severity)
+        error = finding.error
+        return Problem(
+            key=format_key(finding.key),
+            code=error.code,
+            severity=severity,
+            message=full_message(error),
+            hint=error.hint,
+        )
+
+
+def _subject(target: Target, store: Library | None, overrides: Overrides) -> _Subject:
     if isinstance(target, ArrayConfig):
-        return _sorted(_config_problems(target, deep=deep))
+        return _Subject(sites=list(_config_sites(target)))
     try:
-        document = document_of(target)
+        loaded = load_document(document_of(target), overrides, store=store)
     except DocumentError as error:
-        return [_document_problem(error, target)]
-    loaded = load_document(document)
-    sites = list(_sites(loaded.document.data, loaded))
-    opening = _Opening()
-    found = [
-        loaded.problem(finding, severity)
-        for finding, severity in _opening_findings(sites, opening, deep=deep)
-    ]
-    problems = [*loaded.problems, *found]
-    if isinstance(loaded.config, ExperimentConfig):
-        problems += map(loaded.problem, _patch_findings(loaded.config, opening))
-    return _sorted(problems)
+        return _Subject(found=[_document_problem(error, target)])
+    return _Subject(
+        loaded=loaded,
+        found=[*loaded.problems, *_hiding(loaded, store)],
+        sites=list(_sites(loaded.document.data, loaded)),
+    )
+
+
+def _hiding(loaded: Loaded, store: Library | None) -> Iterator[Problem]:
+    """Find arrays of a document that have the name of one in the store, which the document then cannot mean."""
+    arrays = loaded.structuring.arrays
+    if store is None or not arrays:
+        return
+    try:
+        there = set(store.names())
+    except SourceError as error:
+        yield loaded.problem(Finding(("arrays",), error))
+        return
+    for name in arrays:
+        if name in there:
+            hides = ConfigError(
+                f"{name!r} hides an array of the store",
+                got=store.place(name),
+                hint="in this document the name means its own; rename one of them",
+                code="DL431",
+            )
+            yield loaded.problem(Finding(("arrays", name), hides, of_key=True), "warning")
 
 
 def _document_problem(error: DocumentError, target: Any) -> Problem:
@@ -104,19 +195,6 @@ def _document_problem(error: DocumentError, target: Any) -> Problem:
         message=error.message,
         hint=error.hint,
     )
-
-
-def _config_problems(config: ArrayConfig, *, deep: bool) -> Iterator[Problem]:
-    sites = list(_config_sites(config))
-    for finding, severity in _opening_findings(sites, _Opening(), deep=deep):
-        error = finding.error
-        yield Problem(
-            key=format_key(finding.key),
-            code=error.code,
-            severity=severity,
-            message=full_message(error),
-            hint=error.hint,
-        )
 
 
 def _sites(data: Any, loaded: Loaded) -> Iterator[tuple[KeyPath, ArrayConfig]]:
@@ -134,13 +212,28 @@ def _sites(data: Any, loaded: Loaded) -> Iterator[tuple[KeyPath, ArrayConfig]]:
         if below_done:
             config = configs.get(id(value))
             if config is not None:
-                made = ((part, child) for part, child in config.children() if child not in written)
-                yield from (((*key, *part), child) for part, child in made)
+                for part, child in config.children():
+                    yield from _made_sites(child, (*key, *part), written)
                 yield key, config
             continue
         stack.append((key, value, True))
         items = value.items() if isinstance(value, Mapping) else enumerate(value)
         stack.extend(((*key, part), item, False) for part, item in reversed(list(items)))
+    if isinstance(loaded.config, ExperimentConfig):
+        for number, dataset in enumerate(loaded.config.datasets):
+            for role, config in dataset.arrays.items():
+                yield from _made_sites(config, ("datasets", number, role), written)
+
+
+def _made_sites(
+    config: ArrayConfig, key: KeyPath, known: set[ArrayConfig]
+) -> Iterator[tuple[KeyPath, ArrayConfig]]:
+    """Give a config that stands in no document, or in that of the store, and those below it, where it is first named."""
+    if config not in known:
+        known.add(config)
+        for _, child in config.children():
+            yield from _made_sites(child, key, known)
+        yield key, config
 
 
 def _config_sites(config: ArrayConfig, key: KeyPath = ()) -> Iterator[tuple[KeyPath, ArrayConfig]]:
@@ -150,70 +243,18 @@ def _config_sites(config: ArrayConfig, key: KeyPath = ()) -> Iterator[tuple[KeyP
 
 
 def _opening_findings(
-    sites: list[tuple[KeyPath, ArrayConfig]], opening: _Opening, *, deep: bool
-) -> Iterator[tuple[Finding, Any]]:
-    read: set[ArrayConfig] = set()
+    sites: Iterable[tuple[KeyPath, ArrayConfig]], opening: Opening
+) -> Iterator[tuple[Finding, Severity]]:
     for key, config in sites:
         array = opening.open(config)
         if array is None:
-            if config in opening.errors:
-                error = opening.errors[config]
+            error = opening.error(config)
+            if error is not None:
                 yield Finding((*key, *error.key), error), "error"
             continue
-        for remark in config.remarks(*(item.spec for item in array.inputs)):
+        for remark in opening.remarks(config):
             said = DacapoLikeError(remark.message, hint=remark.hint, code=remark.code)
             yield Finding((*key, *remark.key), said), remark.severity
-        if deep and isinstance(config, SourceConfig) and config not in read:
-            read.add(config)
-            yield from ((Finding(key, error), "error") for error in _bad_blocks(array))
-
-
-def _patch_findings(config: ExperimentConfig, opening: _Opening) -> Iterator[Finding]:
-    """Cut the datasets whose arrays open into patches; no voxel is read."""
-    for name, patches in config.patches.items():
-        datasets = [dataset for dataset in config.datasets if dataset.split == name]
-        if not datasets:
-            splits = {dataset.split for dataset in config.datasets}
-            missing = ConfigError(
-                "no dataset of this split",
-                got=repr(name),
-                expected=f"one of {', '.join(sorted(splits))}" if splits else "datasets",
-                hint=did_you_mean(name, splits),
-            )
-            yield Finding(("patches", name), missing)
-        for dataset in datasets:
-            arrays = {role: opening.open(part) for role, part in dataset.arrays.items()}
-            opened = {role: array for role, array in arrays.items() if array is not None}
-            if len(opened) < len(arrays):
-                continue
-            try:
-                source = patches.together(opened)
-                if not patches.sampled:
-                    patches.grid(source)
-            except DacapoLikeError as error:
-                error.where = error.where or f"dataset {dataset.name}"
-                key = ("shape", *error.key[1:]) if error.key[:1] == ("patch",) else error.key
-                yield Finding(("patches", name, *key), error)
-
-
-def _bad_blocks(array: Array) -> Iterator[DacapoLikeError]:
-    """Read all of a source, chunk by chunk, and give what could not be read."""
-    bad = 0
-    for box in blocks_of(array.shape, block_shape(array.spec)):
-        try:
-            array.read_box(box)
-        except DacapoLikeError as error:
-            bad += 1
-            if bad <= _MOST_BAD_BLOCKS:
-                yield error
-    if bad > _MOST_BAD_BLOCKS:
-        yield ReadError(
-            f"{bad - _MOST_BAD_BLOCKS} more chunks cannot be read", where=array.describe()
-        )
-
-
-def _sorted(problems: Any) -> list[Problem]:
-    return sorted(problems, key=lambda p: (p.line or 0, p.column or 0))
 
 
 def has_errors(problems: list[Problem], *, strict: bool = False) -> bool:

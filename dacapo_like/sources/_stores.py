@@ -19,6 +19,7 @@ import attrs
 
 from dacapo_like import tensorstores
 from dacapo_like.bridges import importing
+from dacapo_like.concealed import reveal
 from dacapo_like.errors import SourceError, did_you_mean
 from dacapo_like.sources._place import Place
 from dacapo_like.sources._urls import Option, Url, parse_url
@@ -85,7 +86,7 @@ def open_store(
         It is not there, or cannot be reached.
     """
     if "://" in file_name:
-        return _open_remote(parse_url(file_name, options), groups)
+        return _open_remote(parse_url(reveal(file_name), options), groups)
     path = Path(file_name).absolute()
     if path.is_file() and path.name.lower().endswith(ZIP_SUFFIXES):
         return ZipStore.open(path), ""

@@ -66,7 +66,7 @@ class TensorStoreVoxels:
                 message = tensorstores.describe(error)
                 if self._missing != "error" and _is_missing(message):
                     return self._fill(box, message)
-                raise self._error(box, message) from error
+                raise self._error(box, message) from tensorstores.cause(error)
 
         return wait
 
@@ -94,7 +94,7 @@ class TensorStoreVoxels:
         try:
             return self._tensorstore()
         except tensorstores.ERRORS as error:
-            raise self._not_opened(tensorstores.describe(error)) from error
+            raise self._not_opened(tensorstores.describe(error)) from tensorstores.cause(error)
 
     def _not_opened(self, problem: str) -> ReadError:
         return ReadError("the array cannot be opened", got=problem, where=self._where)
@@ -112,7 +112,7 @@ class TensorStoreVoxels:
         try:
             return np.asarray(self._tensorstore()[box.slices].read().result())
         except tensorstores.ERRORS as error:
-            raise self._error(box, tensorstores.describe(error)) from error
+            raise self._error(box, tensorstores.describe(error)) from tensorstores.cause(error)
 
     def _warn(self, box: Box, message: str) -> None:
         """Warn once, and from now on fill."""

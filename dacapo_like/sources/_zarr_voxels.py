@@ -221,7 +221,7 @@ class ZarrVoxels(TensorStoreVoxels):
             return self._tensorstore()
         except tensorstores.ERRORS as error:
             if self._place_of_array.remote and self._metadata.codecs <= _EVERYDAY_CODECS:
-                raise self._not_opened(tensorstores.describe(error)) from error
+                raise self._not_opened(tensorstores.describe(error)) from tensorstores.cause(error)
             self._refusal = tensorstores.describe(error)
             _LOG.info("%s is read through zarr-python: %s", self._where, self._refusal)
             return None

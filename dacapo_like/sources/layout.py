@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 import attrs
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.core import SourceConfig, about
-from dacapo_like.errors import ConfigError, SourceError
+from dacapo_like.errors import ConfigError, KeyPath, SourceError
 from dacapo_like.fields import plain
 from dacapo_like.geometry import Box, Coordinate, box_between
 from dacapo_like.record import Record, read_record
@@ -428,8 +428,9 @@ def lay_out(
     spatial = [i for i, axis in enumerate(axes) if not is_leading_axis(axis)]
     order = [i for i in range(len(axes)) if i not in spatial] + spatial
     dims = len(spatial)
-    voxel_size = _per_axis(options.voxel_size, stored.voxel_size, dims, 1, "voxel_size", where)
-    offset = _per_axis(options.offset, stored.offset, dims, 0, "offset", where)
+    per_axis = partial(_per_axis, dims, where, _says_the_rank(options))
+    voxel_size = per_axis("voxel_size", options.voxel_size, stored.voxel_size, 1)
+    offset = per_axis("offset", options.offset, stored.offset, 0)
     units = (options.units,) * dims if isinstance(options.units, str) else options.units
     known = None if units is None else tuple(unit or None for unit in units)
     spec = ArraySpec(
@@ -438,7 +439,7 @@ def lay_out(
         dtype=stored.dtype,
         voxel_size=voxel_size,
         offset=offset,
-        units=_per_axis(known, stored.units, dims, None, "units", where),
+        units=per_axis("units", known, stored.units, None),
         channels=stored.channels if "c" in axes else None,
         kind=options.kind or stored.kind or infer_kind(stored.dtype),
         directions=stored.directions,
@@ -491,19 +492,27 @@ def _axes(stored: Stored, options: StoredArrayConfig, where: str) -> tuple[str, 
     )
 
 
+def _says_the_rank(options: Any) -> KeyPath:
+    """Give the key of the config, if there is one, by which it was told how many spatial axes there are."""
+    keys = ("axes", "voxel_size", "offset")
+    return next(((key,) for key in keys if getattr(options, key) is not None), ())
+
+
 def _per_axis(
-    given: Any, stored: Any, dims: int, default: Any, key: str, where: str
+    dims: int, where: str, blamed: KeyPath, key: str, given: Any, stored: Any, default: Any
 ) -> tuple[Any, ...]:
     values = given if given is not None else stored
     if values is None:
         return (default,) * dims
     if len(values) != dims:
         raise SourceError(
-            f"{key} does not fit the axes",
+            f"{key} does not fit the axes"
+            if given is not None
+            else f"the file's {key} does not fit the axes",
             got=f"{len(values)} entries",
             expected=f"{dims}, one per spatial axis",
             where=where,
-            key=(key,) if given is not None else (),
+            key=(key,) if given is not None else blamed,
         )
     return tuple(values)
 

@@ -137,7 +137,10 @@ def _load(file_name: str) -> Any:
     """Give nibabel's image; no voxels are read."""
     if not _without_compression(file_name).endswith((".nii", ".hdr", ".img")):
         raise SourceError(
-            "not the name of a NIfTI file", expected=".nii, .nii.gz, .hdr or .img", where=file_name
+            "not the name of a NIfTI file",
+            expected=".nii, .nii.gz, .hdr or .img",
+            where=file_name,
+            key=("file_name",),
         )
     import nibabel  # heavy
     from nibabel.filebasedimages import ImageFileError
@@ -147,7 +150,9 @@ def _load(file_name: str) -> Any:
     try:
         Path(file_name).open("rb").close()  # nibabel says less of why it cannot
     except OSError as error:
-        raise SourceError("cannot open the file", got=error.strerror, where=file_name) from error
+        raise SourceError(
+            "cannot open the file", got=error.strerror, where=file_name, key=("file_name",)
+        ) from error
     try:
         image = nibabel.load(file_name)
     except (
@@ -161,7 +166,10 @@ def _load(file_name: str) -> Any:
         WrapStructError,
     ) as error:
         raise SourceError(
-            "not a NIfTI file that can be read", got=_one_line(error), where=file_name
+            "not a NIfTI file that can be read",
+            got=_one_line(error),
+            where=file_name,
+            key=("file_name",),
         ) from error
     if not isinstance(image, nibabel.nifti1.Nifti1Pair):  # the base of all four kinds
         raise SourceError(
@@ -169,6 +177,7 @@ def _load(file_name: str) -> Any:
             got=type(image).__name__,
             expected="NIfTI-1 or NIfTI-2",
             where=file_name,
+            key=("file_name",),
         )
     return image
 

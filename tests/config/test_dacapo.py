@@ -192,9 +192,8 @@ def test_no_other_text_is_a_type(text):
         ("__type__: BinariseArrayConfig", "did you mean 'BinarizeArrayConfig'?"),
         ("__type__: binarize", "did you mean 'BinarizeArrayConfig'?"),
         ("type: BinarizeArrayConfig", "did you mean 'binarize'?"),
-        ("__type__: RawGTDatasetConfig", "this describes datasets"),
         ("__type__: DummyDatasetConfig", "this describes datasets"),
-        ("__type__: TrainValidateDataSplitConfig", "this describes datasets"),
+        ("__type__: DummyDataSplitConfig", "this describes datasets"),
     ],
 )
 def test_what_was_meant(given, hint):

@@ -22,9 +22,19 @@ def refused(text: str) -> DocumentError:
 
 
 @pytest.mark.parametrize(
+    ("text", "line", "column"),
+    [('{"a": 1,}', 1, 8), ("[1,\n 2,]", 2, 3), ("[[1], ]", 1, 5), ('{"a": [1,\n\n]}', 1, 9)],
+)
+def test_a_comma_behind_the_last_value_is_where_the_problem_is(text, line, column):
+    error = refused(text)
+    assert (error.code, error.line, error.column) == ("DL001", line, column)
+    assert "a comma behind the last value" in error.what
+
+
+@pytest.mark.parametrize(
     "text",
     [
-        *('{"a": 1,}', "[1,\n 2,]", '{"a": 1 // one\n}', "{'a': 1}", '{"a" 1}', '["a\nb"]'),
+        *('{"a": 1 // one\n}', "{'a': 1}", '{"a" 1}', '["a\nb"]'),
         *('{"a": 01}', '["\\x"]', "[1] 2", '["open', "{", "+1", '{"a": tru}', "\n \n}"),
     ],
 )

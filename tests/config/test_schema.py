@@ -110,10 +110,11 @@ def test_an_editor_learns_which_type_is_meant():
     assert [error.message for error in errors] == ["'roi' is a required property"]
 
 
-def test_there_is_a_file_for_every_document_and_draft():
+def test_there_is_a_file_for_every_document_and_draft_and_for_problems():
     assert sorted(schema_files()) == [
         "array.draft-07.schema.json",
         "array.schema.json",
         "experiment.draft-07.schema.json",
         "experiment.schema.json",
+        "problems.schema.json",
     ]

@@ -183,6 +183,22 @@ def test_references_that_dangle_or_go_in_circles(folder):
     assert problems[1].hint == "did you mean 'a'?"
 
 
+def test_what_stands_for_an_array_is_told_once_and_not_compared(folder):
+    path = document(
+        folder,
+        """
+        arrays:
+          raw: {type: zarr, file_name: em.zarr}
+          later: {type: dummy}
+          both: {type: sum, sources: [raw, later]}
+          ones: {type: ones, source: later}
+        datasets:
+          - {name: one, raw: raw, gt: ones}
+        """,
+    )
+    assert [(p.key, p.code) for p in dacapo_like.verify(path)] == [("arrays.later", "DL215")]
+
+
 def test_deep_reads_every_chunk_and_names_the_bad_one(folder):
     with h5py.File(folder / "a.h5", "w") as file:
         data = file.create_dataset(

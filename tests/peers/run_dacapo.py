@@ -34,6 +34,7 @@ _BARE = {
     "dacapo.experiments.trainers": ("TrainerConfig",),
     "dacapo.experiments.trainers.gp_augments": ("AugmentConfig",),
 }
+_SPLITS = "dacapo.experiments.datasplits"
 # Imported by the arrays' modules for viewing, for annotations of types, and for what is not read here.
 _ABSENT = {
     "neuroglancer": ("ImageLayer",),
@@ -65,7 +66,29 @@ def import_dacapo() -> tuple[ModuleType, ModuleType]:
         _enter(name, classes)
     sys.modules["dacapo"].Options = importlib.import_module("dacapo.options").Options  # type: ignore[attr-defined]  # made here
     arrays = importlib.import_module("dacapo.experiments.datasplits.datasets.arrays")
+    _give(f"{_SPLITS}.datasets", "dataset_config", "DatasetConfig")
+    _give(f"{_SPLITS}.datasets", "dataset", "Dataset")
+    _give(_SPLITS, "datasplit_config", "DataSplitConfig")
     return arrays, importlib.import_module("dacapo.store.file_config_store")
+
+
+def _give(package: str, module: str, name: str) -> Any:
+    """Put the real class into a package that was entered bare."""
+    found = getattr(importlib.import_module(f"{package}.{module}"), name)
+    setattr(sys.modules[package], name, found)
+    return found
+
+
+def datasplit_config(a: Any, folder: Path) -> Any:
+    """Give a datasplit of DaCapo's."""
+    from funlib.geometry import Coordinate
+
+    dataset = _give(f"{_SPLITS}.datasets", "raw_gt_dataset_config", "RawGTDatasetConfig")
+    split = _give(_SPLITS, "train_validate_datasplit_config", "TrainValidateDataSplitConfig")
+    of = _sources(a, folder)
+    points = [Coordinate(120, 40, 40), Coordinate(200, 48, 64)]
+    first = dataset("one", 3, of["raw"], of["labels"], of["other"], points)
+    return split("split", [first, dataset("two", 1, of["raw"], of["snapped"])], [dataset("three", raw_config=of["other"], gt_config=of["labels"])])  # fmt: skip
 
 
 def _sources(a: Any, folder: Path) -> dict[str, Any]:
@@ -154,6 +177,8 @@ def _fields(a: Any) -> dict[str, list[str]]:
     import attr
 
     configs = [value for key, value in vars(a).items() if key.endswith("Config")]
+    configs.append(sys.modules[f"{_SPLITS}.datasets"].RawGTDatasetConfig)
+    configs.append(sys.modules[_SPLITS].TrainValidateDataSplitConfig)
     return {c.__name__: [f.name for f in attr.fields(c)] for c in configs if c is not a.ArrayConfig}
 
 
@@ -165,6 +190,7 @@ def main(folder: Path) -> None:
     for name, config in {**readable, **other_configs(a, folder)}.items():
         config.name = name
         store.store_array_config(config)
+    store.store_datasplit_config(datasplit_config(a, folder))
     read = {name: _read(name, c.array_type(c), folder) for name, c in readable.items()}
     answers = {"arrays": read, "fields": _fields(a)}
     (folder / "answers.json").write_text(json.dumps(answers))

@@ -1,0 +1,1 @@
+"""Documents to start with, drafted from what there is on disk."""
