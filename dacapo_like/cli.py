@@ -14,7 +14,7 @@ import click
 
 from dacapo_like.cli_new import new
 from dacapo_like.cli_stores import store_group, store_near, store_option
-from dacapo_like.errors import DacapoLikeError, InvalidDocumentError
+from dacapo_like.errors import DacapoLikeError, InvalidDocumentError, Problem
 
 if TYPE_CHECKING:
     from dacapo_like.core import Array
@@ -78,12 +78,16 @@ def verify(
     watch: bool,
 ) -> None:
     """Find every problem of documents, and of those in folders. Exit code 0: valid; 1: problems; 2: wrong usage."""
+    from dacapo_like.config.verify import has_errors
     from dacapo_like.config.watching import changes, documents_in
 
     valid = True
     try:
         for documents in changes(lambda: documents_in(paths)):
-            valid = _verify_once(documents, form, overrides, deep=deep, strict=strict)
+            start = time.monotonic()
+            problems = _problems_of(documents, overrides, deep=deep)
+            valid = not has_errors(problems, strict=strict)  # said even if the rest is interrupted
+            _show_problems(problems, form, len(documents), time.monotonic() - start)
             if not watch:
                 break
             click.echo("watching; Ctrl-C ends it", err=True)
@@ -93,26 +97,26 @@ def verify(
     sys.exit(0 if valid else 1)
 
 
-def _verify_once(
-    documents: list[Path], form: Any, overrides: tuple[str, ...], *, deep: bool, strict: bool
-) -> bool:
-    """Print what is wrong with documents; say whether they are valid."""
-    from dacapo_like.config.findings import format_problems, summary
-    from dacapo_like.config.verify import has_errors, verify_all
+def _problems_of(documents: list[Path], overrides: tuple[str, ...], *, deep: bool) -> list[Problem]:
+    """Find what is wrong with documents."""
+    from dacapo_like.config.verify import verify_all
 
-    start = time.monotonic()
     with _late_progress() as progress:
         found = verify_all(
             documents, deep=deep, progress=progress, store_of=store_near, overrides=overrides
         )
-        problems = [problem for each in found for problem in each]
+        return [problem for each in found for problem in each]
+
+
+def _show_problems(problems: list[Problem], form: Any, files: int, seconds: float) -> None:
+    from dacapo_like.config.findings import format_problems, summary
+
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    text = format_problems(problems, form, files=len(documents), coloured=coloured)
+    text = format_problems(problems, form, files=files, coloured=coloured)
     if text:
         click.echo(text)
-    said = summary(problems, files=len(documents), seconds=time.monotonic() - start)
+    said = summary(problems, files=files, seconds=seconds)
     click.echo(said, err=form != "text")
-    return not has_errors(problems, strict=strict)
 
 
 @main.command()

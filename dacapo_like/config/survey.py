@@ -135,13 +135,17 @@ def deep_findings(
     Parameters
     ----------
     sites : list of key path and ArrayConfig
-        Every config, with its place; those that did not open are left out.
+        Every config, with its place; those that did not open, or are not valid, are left out.
     opening : Opening
         Where the arrays are open.
     progress : callable, optional
         Is told of every chunk.
     """
-    asked = _questions(config for _, config in sites if opening.array(config) is not None)
+    asked = _questions(
+        config
+        for _, config in sites
+        if opening.array(config) is not None and not opening.is_faulty(config)
+    )
     arrays = {config: array for config in asked if (array := opening.array(config)) is not None}
     shapes = {config: _block(array) for config, array in arrays.items()}
     total = sum(_number(array.shape, shapes[config]) for config, array in arrays.items())
@@ -160,7 +164,7 @@ def deep_findings(
         for config, questions in asked.items()
     }
     for key, config in sites:
-        if opening.array(config) is not None:
+        if opening.array(config) is not None and not opening.is_faulty(config):
             yield from _findings(key, config, arrays, found)
 
 

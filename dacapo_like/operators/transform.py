@@ -107,8 +107,8 @@ class TransformArrayConfig(UnaryConfig):
         for number, transform in enumerate(self.transforms):
             config = transform.field_config
             if config is not None:
-                part = "field" if transform.field is not None else "file_name"
-                yield ("transforms", number, part), config
+                part = ("field",) if transform.field is not None else ()  # its own is `file_name`
+                yield ("transforms", number, *part), config
 
     def derive(self, *inputs: ArraySpec) -> ArraySpec:
         """Give the source's voxels the other grid. Files of affines are read here, for the first time."""
