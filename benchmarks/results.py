@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import TypeAlias
 
@@ -36,7 +37,7 @@ def at_least(value: float) -> Bound:
     return Bound(value, least=True)
 
 
-class Judged:
+class Judged(ABC):
     """A line of a table of which something may be wanted."""
 
     wanted: Bound | None
@@ -47,9 +48,9 @@ class Judged:
         return None if self.wanted is None else self.wanted.met(self.measured)
 
     @property
+    @abstractmethod
     def measured(self) -> float:
         """What is to be as wanted."""
-        raise NotImplementedError
 
     def verdict(self) -> Cells:
         """Give the last columns of a table."""

@@ -200,9 +200,8 @@ class Cells:
 
         def voxels() -> NDArray[Any]:
             found = np.ascontiguousarray(finish(), self._dtype)
-            return (
-                found.copy() if isinstance(found.base, np.ndarray) else found
-            )  # no more memory than its own
+            is_part = isinstance(found.base, np.ndarray)  # what is kept holds no memory but its own
+            return found.copy() if is_part else found
 
         return voxels
 

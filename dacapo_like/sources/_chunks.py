@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from dacapo_like.chunk_cache import CACHE, Key
 from dacapo_like.geometry import Box
+from dacapo_like.kernels.gathering import spans_along
+from dacapo_like.sources._chunk_files import cells_along
 
 Index = tuple[int, ...]
 _Part = tuple[int, slice, slice]
@@ -133,8 +135,6 @@ def _touched(
 
 def _parts(start: int, length: int, cell: int) -> Iterator[_Part]:
     """Give the cells that an interval touches, each with which part of it, and of the interval, they have in common."""
-    stop = start + length
-    for i in range(start // cell, -(-stop // cell)):
-        at = i * cell
-        first, last = max(start, at), min(stop, at + cell)
-        yield i, slice(first - at, last - at), slice(first - start, last - start)
+    spans = spans_along(start, length, cell)
+    for i, span in zip(cells_along(start, length, cell), spans, strict=True):
+        yield i, span.shown, span.placed
