@@ -27,23 +27,25 @@ OPTIONAL = {
 """What they import for what is not done here."""
 
 
-def entered(program: str) -> None:
-    """Let a program be imported without what it needs for other things."""
+@functools.cache
+def entered(program: str, module: str, *without_init: str) -> ModuleType:
+    """Import a module of a program without what the program needs for other things."""
     required(program)
-    names = OPTIONAL[program].split()
+    names = OPTIONAL.get(program, "").split()
     do_without(*(name for name in names if importlib.util.find_spec(name) is None))
+    if without_init:
+        without_its_init(*without_init)
+    return importlib.import_module(module)
 
 
 def of_careamics(path: str) -> Reader:
-    required("careamics")
-    stack_type = importlib.import_module("run_careamics").ZarrImageStack  # without torch
-    stack = stack_type(zarr.open_group(path, mode="r"), "0", "ZYX")
+    module = entered("careamics", "run_careamics")  # without torch
+    stack = module.ZarrImageStack(zarr.open_group(path, mode="r"), "0", "ZYX")
     return one_by_one(lambda box: stack.extract_patch(0, None, box.offset, box.shape)[0])
 
 
 def of_zarrnii(path: str) -> Reader:
-    entered("zarrnii")
-    image = importlib.import_module("zarrnii").ZarrNii.from_ome_zarr(path)
+    image = entered("zarrnii", "zarrnii").ZarrNii.from_ome_zarr(path)
     units = dict.fromkeys("xyz", "nanometer")
 
     def read(box: Box) -> Voxels:
@@ -56,9 +58,7 @@ def of_zarrnii(path: str) -> Reader:
 
 
 def of_biapy(path: str) -> Reader:
-    entered("biapy")
-    without_its_init("biapy", "biapy.data")
-    module = importlib.import_module("biapy.data.data_3D_manipulation")
+    module = entered("biapy", "biapy.data.data_3D_manipulation", "biapy", "biapy.data")
     array = zarr.open_array(f"{path}/0", mode="r")
 
     def read(box: Box) -> Voxels:

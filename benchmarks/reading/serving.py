@@ -41,6 +41,8 @@ Read = Callable[[Box], Voxels]
 Reader = Callable[[Sequence[Box]], Iterable[Voxels]]
 Maker = Callable[..., Reader]
 
+BATCH = 8
+
 
 def one_by_one(read: Read) -> Reader:
     """Read one box after the other."""
@@ -74,9 +76,12 @@ def required(program: str) -> None:
 
 
 def loaded(reader: Reader) -> Reader:
-    """Read through a DataLoader of torch that stays in this process, in batches of one."""
+    """Read through a DataLoader of torch that stays in this process; the boxes of a batch are asked for together."""
     required("torch")
+    import torch
     from torch.utils.data import DataLoader
+
+    torch.set_num_threads(1)  # as in workers; others would spin beside those that read
 
     class Patches:
         def __init__(self, boxes: Sequence[Box]) -> None:
@@ -85,10 +90,14 @@ def loaded(reader: Reader) -> Reader:
         def __len__(self) -> int:
             return len(self.boxes)
 
-        def __getitem__(self, index: int) -> Voxels:
-            return next(iter(reader([self.boxes[index]])))
+        def __getitems__(self, indices: Sequence[int]) -> list[Voxels]:
+            return list(reader([self.boxes[index] for index in indices]))
 
-    return lambda boxes: (batch[0].numpy() for batch in DataLoader(Patches(boxes)))
+    def read(boxes: Sequence[Box]) -> Iterator[Voxels]:
+        for batch in DataLoader(Patches(boxes), batch_size=BATCH):
+            yield from batch.numpy()
+
+    return read
 
 
 class Server:
