@@ -16,7 +16,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --ed
 CREATED := $(VENV)/.created
 FOR_DEMO := $(VENV)/.installed-for-demo
 FOR_WORK := $(VENV)/.installed-for-work
-FOR_PEERS := .venv-dacapo/.installed .venv-formats/.installed
+FOR_PEERS := .venv-dacapo/.installed .venv-formats/.installed .venv-editor/node_modules/.installed
+SERVERS := $(addprefix tests/editor/,.npmrc package.json package-lock.json taplo.mjs)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test peers lint format types docs bench schema clean
@@ -36,7 +37,7 @@ test: $(FOR_WORK)  ## Run all tests, the examples in the docs included
 	@$(MAKE) --no-print-directory --keep-going peers || echo "Tests that compare with programs of others will be skipped" >&2
 	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
 
-peers: $(FOR_PEERS)  ## Install DaCapo, ZarrNii, CloudVolume, CAREamics and BiaPy beside, for the tests and benchmarks that compare with them
+peers: $(FOR_PEERS)  ## Install DaCapo, ZarrNii, CloudVolume, CAREamics, BiaPy and language servers beside, for what is compared or tried with them
 
 lint: $(FOR_WORK)  ## Check format, lint and floors
 	$(BIN)/ruff format --check .
@@ -79,6 +80,12 @@ $(FOR_DEMO): $(CREATED) pyproject.toml
 	@echo "Installing programs to compare with into .venv-$*; it takes half a minute"
 	@$(BIN)/python -m venv --clear .venv-$*
 	@.venv-$*/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --requirement $<
+	@touch $@
+
+.venv-editor/node_modules/.installed: .venv-editor/.installed $(SERVERS)
+	@echo "Installing language servers into .venv-editor"
+	@cp $(SERVERS) .venv-editor
+	@cd .venv-editor && PATH="$$PWD/bin:$$PATH" npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 $(FOR_WORK): $(CREATED) pyproject.toml

@@ -10,6 +10,7 @@ import attrs
 
 from dacapo_like.config.dataset import DatasetConfig, ExperimentConfig
 from dacapo_like.config.problems_schema import problems_schema
+from dacapo_like.config.taplo import types_of, with_hints
 from dacapo_like.core import ArrayConfig, Named, document_key
 from dacapo_like.errors import ConfigError
 from dacapo_like.fields import document_fields
@@ -22,22 +23,12 @@ _META = {
     "2020-12": "https://json-schema.org/draft/2020-12/schema",
     "draft-07": "http://json-schema.org/draft-07/schema#",
 }
-_PARAMETER = {
-    "type": "string",
-    "pattern": "^\\$\\{[^{}]+\\}$",
-    "description": "The value of a parameter of the document.",
-}
-_PARAMETER_REF = {"$ref": "#/$defs/parameter"}
+_PARAMETER = {"type": "string", "pattern": "^\\$\\{[^{}]+\\}$"}
 _PARAMETERS_REF = {"$ref": "#/$defs/parameters"}
-_NUMBER = {
-    "anyOf": [
-        {"type": "number"},
-        {"type": "string", "pattern": "^-?[0-9]+/[0-9]+$"},
-        _PARAMETER_REF,
-    ]
-}
-_NUMBERS_REF = {"$ref": "#/$defs/numbers"}
-_NUMBERS = {"anyOf": [{"type": "array", "items": {"$ref": "#/$defs/number"}}, _PARAMETER_REF]}
+_ARRAY_REF = {"$ref": "#/$defs/array"}
+_FRACTION = {"type": "string", "pattern": f"{_PARAMETER['pattern']}|^-?[0-9]+/[0-9]+$"}
+_NUMBER = {"anyOf": [{"type": "number"}, {"$ref": "#/$defs/fraction"}]}
+_NUMBERS = {"type": "array", "items": {"$ref": "#/$defs/number"}}
 _DEFINITIONS = "$defs"
 
 
@@ -63,16 +54,12 @@ def schema_of(document: Literal["array", "experiment"], draft: Draft = "2020-12"
     """
     definitions: dict[str, Any] = {
         "number": _NUMBER,
-        "numbers": _NUMBERS,
-        "roi": _roi(),
-        "array": _any_array(),
-        "array_or_name": {
-            "description": "An array, or the name of another array of the document.",
-            "anyOf": [{"type": "string"}, {"$ref": "#/$defs/array"}],
-        },
-        "dataset": _class_schema(DatasetConfig),
+        "fraction": _FRACTION,
         "parameter": _PARAMETER,
         "parameters": _parameters(),
+        "array": _any_array(),
+        "array_of_type": _array_of_type(),
+        "dataset": _class_schema(DatasetConfig),
     }
     definitions |= {
         f"type_{tag}": _class_schema(config, tag) for tag, config in document_types().items()
@@ -83,17 +70,16 @@ def schema_of(document: Literal["array", "experiment"], draft: Draft = "2020-12"
         _DEFINITIONS: definitions,
     }
     if document == "array":
-        schema["$ref"] = "#/$defs/array"
-        for (
-            tag
-        ) in document_types():  # one that is inside of another has none, which a schema cannot tell
+        schema |= _ARRAY_REF
+        # one that is inside of another has none, which a schema cannot tell
+        for tag in document_types():
             definitions[f"type_{tag}"]["properties"]["parameters"] = _PARAMETERS_REF
     else:
         described = _class_schema(ExperimentConfig)
         schema |= described | {
             "properties": {"parameters": _PARAMETERS_REF, **described["properties"]}
         }
-    return _as_draft_07(schema) if draft == "draft-07" else schema
+    return with_hints(_as_draft_07(schema)) if draft == "draft-07" else _with_markdown(schema)
 
 
 def schema_files() -> dict[str, str]:
@@ -127,42 +113,64 @@ def stale_schemas(directory: str | Path) -> list[str]:
 
 
 def _any_array() -> dict[str, Any]:
-    """One branch per type: an editor completes all types, and reports the error of the one that is meant."""
-    tags = list(document_types())
+    types = document_types()
+    about_types = [_summary(config) for config in types.values()]
     return {
         "type": "object",
         "required": ["type"],
-        "properties": {"type": {"enum": tags, "description": "What kind of array this is."}},
+        "properties": {
+            "type": {
+                "description": "What kind of array this is.",
+                "enum": list(types),
+                "enumDescriptions": about_types,
+            }
+        },
+        "if": {"required": ["type"]},
+        "then": {"$ref": "#/$defs/array_of_type"},
+    }
+
+
+def _array_of_type() -> dict[str, Any]:
+    """One branch per type: an editor completes the fields of the one that is meant, and reports its errors alone."""
+    return {
         "allOf": [
             {
-                "if": {"properties": {"type": {"const": tag}}, "required": ["type"]},
+                "if": {"properties": {"type": {"const": tag}}},
                 "then": {"$ref": f"#/$defs/type_{tag}"},
             }
-            for tag in tags
-        ],
+            for tag in document_types()
+        ]
     }
+
+
+def _summary(config_class: type[Any]) -> str:
+    return (config_class.__doc__ or "").partition("\n")[0].replace("``", "`")
 
 
 def _class_schema(config_class: type[Any], tag: str | None = None) -> dict[str, Any]:
     hints = get_type_hints(config_class)
-    properties: dict[str, Any] = {} if tag is None else {"type": {"const": tag}}
-    required, alternatives = [] if tag is None else ["type"], []
+    summary = _summary(config_class)
+    properties: dict[str, Any] = {}
+    if tag is not None:
+        properties["type"] = {"description": summary, "const": tag}
+    required, alternatives = list(properties), []
     for field in document_fields(config_class):
         key = document_key(field)
         schema = _type_schema(hints[field.name])
-        doc = field.metadata.get("doc")
-        described = ({"description": doc} if doc else {}) | schema
+        described = {"description": field.metadata["doc"]} | schema
         default = _default(field)
         properties[key] = described | ({"default": default} if default is not None else {})
         if key != field.name:
-            properties[field.name] = {"description": f"DaCapo's spelling of `{key}`."} | schema
+            other = {"description": f"DaCapo's spelling of `{key}`.", "doNotSuggest": True}
+            properties[field.name] = other | schema
         if field.default is attrs.NOTHING and key == field.name:
             required.append(key)
         elif field.default is attrs.NOTHING:
             alternatives.append({"oneOf": [{"required": [key]}, {"required": [field.name]}]})
     result: dict[str, Any] = {
+        "title": tag or config_class.__name__.removesuffix("Config").lower(),
+        "description": summary,
         "type": "object",
-        "description": (config_class.__doc__ or "").partition("\n")[0],
         "properties": properties,
         "required": required,
         "additionalProperties": False,
@@ -177,11 +185,13 @@ def _default(field: attrs.Attribute[Any]) -> Any:
 def _type_schema(hint: Any) -> dict[str, Any]:
     """Give the schema of the type of a field; in the place of a value a parameter may stand, not in that of an array or dataset."""
     schema = _own_schema(hint)
-    members = schema.get("anyOf", [schema])
-    takes_text = {"type": "string"} in members or _NUMBERS_REF in members
-    if takes_text or _is_structure(hint):
+    if "string" in types_of(schema) or _is_structure(hint):
         return schema
-    return {"anyOf": [*members, _PARAMETER_REF]}
+    return _or_parameter(schema)
+
+
+def _or_parameter(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [schema, {"$ref": "#/$defs/parameter"}]}
 
 
 def _is_structure(hint: Any) -> bool:
@@ -197,9 +207,13 @@ def _own_schema(hint: Any) -> dict[str, Any]:
         int: {"type": "integer"},
         float: {"type": "number"},
         type(None): {"type": "null"},
-        Coordinate: _NUMBERS_REF,
-        Roi: {"$ref": "#/$defs/roi"},
-        ArrayConfig: {"$ref": "#/$defs/array_or_name"},
+        Coordinate: _NUMBERS,
+        Roi: _roi(),
+        ArrayConfig: {
+            "type": ["string", "object"],
+            "if": {"type": "object"},
+            "then": _ARRAY_REF,
+        },
         DatasetConfig: {"$ref": "#/$defs/dataset"},
     }
     if hint in simple:
@@ -214,14 +228,24 @@ def _own_schema(hint: Any) -> dict[str, Any]:
     if origin is Named:
         return _named(_type_schema(arguments[0]))
     if arguments:
-        return {"anyOf": [schema for part in arguments for schema in _members(_own_schema(part))]}
+        return _union([_own_schema(part) for part in arguments])
     raise ConfigError(
         "a field's type has no JSON Schema", got=hint, expected="one of the types of documents"
     )
 
 
-def _members(schema: dict[str, Any]) -> list[dict[str, Any]]:
-    return schema["anyOf"] if set(schema) == {"anyOf"} else [schema]
+def _union(members: list[dict[str, Any]]) -> dict[str, Any]:
+    """Make one schema of several. Keywords mind one JSON type each, so they stand beside each other: of ``anyOf`` editors say less."""
+    merged: dict[str, Any] = {}
+    types: list[str] = []
+    for member in members:
+        if "enum" in member and {"type": "null"} in members:
+            return {"enum": [*member["enum"], None]}
+        if "enum" in member or (merged.keys() - {"type"}) & member.keys():
+            return {"anyOf": members}
+        merged |= member
+        types += types_of(member)
+    return merged | {"type": types}
 
 
 def _parameters() -> dict[str, Any]:
@@ -254,29 +278,41 @@ def _parameters() -> dict[str, Any]:
 
 
 def _named(item: dict[str, Any]) -> dict[str, Any]:
-    pair = {"type": "array", "minItems": 2, "maxItems": 2}
     return {
-        "anyOf": [
-            {"type": "object", "additionalProperties": item},
-            {"type": "array", "items": pair, "description": "Pairs of name and value."},
-        ]
+        "type": ["object", "array"],
+        "additionalProperties": item,
+        "if": {"type": "array"},
+        "then": {"items": {"type": "array", "minItems": 2, "maxItems": 2}},
     }
 
 
 def _roi() -> dict[str, Any]:
-    corners = {"offset": {"$ref": "#/$defs/numbers"}, "shape": {"$ref": "#/$defs/numbers"}}
-    return {
-        "description": "A region in world units: the corner of its first voxel, and its size.",
-        "anyOf": [
-            {
-                "type": "object",
-                "properties": corners,
-                "required": ["offset", "shape"],
-                "additionalProperties": False,
-            },
-            {"type": "array", "items": {"$ref": "#/$defs/numbers"}, "minItems": 2, "maxItems": 2},
-        ],
+    numbers = _or_parameter(_NUMBERS)
+    corners = {
+        "offset": {"description": "World position of the corner of its first voxel."} | numbers,
+        "shape": {"description": "Its size, in world units."} | numbers,
     }
+    return {
+        "type": ["object", "array"],
+        "properties": corners,
+        "required": list(corners),
+        "additionalProperties": False,
+        "if": {"type": "array"},
+        "then": {"items": numbers, "minItems": 2, "maxItems": 2},
+    }
+
+
+def _with_markdown(value: Any) -> Any:
+    """Say of descriptions with marks of Markdown that they are such: else editors show the marks."""
+    if isinstance(value, list):
+        return [_with_markdown(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    found = {key: _with_markdown(item) for key, item in value.items()}
+    text = found.get("description")
+    if isinstance(text, str) and "`" in text:
+        found["markdownDescription"] = text
+    return found
 
 
 def _as_draft_07(value: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from pathlib import Path
 
 import attrs
@@ -9,8 +11,10 @@ import jsonschema
 import pytest
 
 from dacapo_like.config.converter import structure
+from dacapo_like.config.document import read_document
 from dacapo_like.config.schema import schema_files, schema_of, stale_schemas
 from dacapo_like.core import document_key
+from dacapo_like.errors import DocumentError
 from dacapo_like.registry import document_types
 
 ROOT = Path(__file__).parent.parent.parent
@@ -50,6 +54,50 @@ def test_every_type_and_field_is_described():
             assert described[document_key(field)].get("description"), (
                 f"{tag}.{field.name} has no description"
             )
+
+
+def undescribed(schema, definitions, path=""):
+    """Give the paths of all properties that nothing is said of, neither beside their type nor in the first of their branches."""
+    if isinstance(schema, list):
+        for i, item in enumerate(schema):
+            yield from undescribed(item, definitions, f"{path}[{i}]")
+    if not isinstance(schema, dict):
+        return
+    for key, value in schema.get("properties", {}).items():
+        named = definitions.get(value.get("$ref", "").rpartition("/")[2], {})
+        if not any(
+            place.get("description") for place in (value, named, value.get("anyOf", [{}])[0])
+        ):
+            yield f"{path}.{key}"
+    for key, item in schema.items():
+        if key != "if":  # what a condition is about is described where it is allowed
+            yield from undescribed(item, definitions, f"{path}/{key}")
+
+
+@pytest.mark.parametrize("name", schema_files())
+def test_every_property_of_every_schema_is_described(name):
+    schema = json.loads(schema_files()[name])
+    definitions = schema.get("$defs") or schema.get("definitions") or {}
+    assert list(undescribed(schema, definitions)) == []
+
+
+def test_a_property_that_nothing_is_said_of_is_found():
+    schema = {"items": [{"properties": {"a": {"description": "A."}, "b": {"type": "string"}}}]}
+    assert list(undescribed(schema, {})) == ["/items[0].b"]
+
+
+def test_both_drafts_hold_for_the_same_documents():
+    found = []
+    for path in sorted((ROOT / "tests" / "broken").iterdir()):
+        if path.suffix in {".yaml", ".toml", ".json"}:
+            with contextlib.suppress(DocumentError):
+                data = read_document(path).data
+                kind = "experiment" if "arrays" in data else "array"
+                drafts = ("2020-12", "draft-07")
+                found.append((path.name, [validator(kind, d).is_valid(data) for d in drafts]))
+    assert [name for name, (one, other) in found if one != other] == []
+    assert sum(one for _, (one, _) in found) > 10
+    assert sum(not one for _, (one, _) in found) > 10
 
 
 @pytest.mark.parametrize("draft", ["2020-12", "draft-07"])
