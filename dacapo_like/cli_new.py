@@ -24,12 +24,23 @@ def new() -> None:
 @new.command()
 @click.argument("file")
 @_OUT
+@click.option("--store", metavar="URL", help="Keep the arrays in this store instead.")
+@click.option("--name", help="With --store: of the array there; by default that of the draft.")
 @_OVERWRITE
-def array(file: str, out: Path | None, *, overwrite: bool) -> None:
+def array(
+    file: str, out: Path | None, store: str | None, name: str | None, *, overwrite: bool
+) -> None:
     """Describe the arrays of a container: Zarr, N5, HDF5, NIfTI, TIFF, Imaris, CZI, .npy or .npz; several become several."""
     from dacapo_like.drafts.arrays import stem
     from dacapo_like.drafts.documents import check_target, draft_array
 
+    if store is not None:
+        if out is not None:
+            raise click.UsageError("expected --out or --store")
+        _put(file, store, name, overwrite=overwrite)
+        return
+    if name is not None:
+        raise click.UsageError("--name is for an array in a --store")
     target = out or Path(f"{stem(file)}.yaml")
     check_target(target, overwrite=overwrite)
     _write(draft_array(file, target), target, overwrite=overwrite)
@@ -64,6 +75,32 @@ def experiment(
         sys.exit(1)
     text = draft_experiment(drafts, crops, target, str(made_of))
     _write(text, target, overwrite=overwrite)
+
+
+def _put(file: str, url: str, name: str | None, *, overwrite: bool) -> None:
+    """Keep the arrays of a draft in a store, and say what their file does not say."""
+    from dacapo_like.config.document import parse_document
+    from dacapo_like.config.loading import load_document, whole
+    from dacapo_like.core import ArrayConfig
+    from dacapo_like.drafts.arrays import stem
+    from dacapo_like.drafts.documents import draft_array
+    from dacapo_like.stores import ConfigStore
+
+    store = ConfigStore(url)
+    text = draft_array(file, Path("draft.yaml").absolute())
+    config = whole(load_document(parse_document(text, directory=Path.cwd())))
+    arrays = (
+        {name or stem(file): config} if isinstance(config, ArrayConfig) else dict(config.arrays)
+    )
+    if name not in (None, *arrays):
+        raise click.UsageError(
+            f"{file} has several arrays, which keep their names: {', '.join(arrays)}"
+        )
+    for kept in store.put_all(arrays, overwrite=overwrite):
+        click.echo(f"wrote {store.place(kept)}")
+    for line in text.splitlines():
+        if "the file does not say" in line:
+            click.echo(line.strip().removeprefix("# "), err=True)
 
 
 def _write(text: str, out: Path, *, overwrite: bool) -> None:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dacapo_like.errors import ConfigError, DacapoLikeError, InvalidDocumentError
+from dacapo_like.errors import ConfigError, DacapoLikeError, InvalidDocumentError, Problem
 
 if TYPE_CHECKING:
+    from dacapo_like.config.verify import Stored
     from dacapo_like.core import ArrayConfig
     from dacapo_like.stores import ConfigStore
 
@@ -48,6 +49,61 @@ def store_near(document: Path) -> ConfigStore | None:
     folder = document if document.is_dir() else document.parent
     chosen = chosen_url(folder)
     return None if chosen is None else ConfigStore(backend_of(*chosen))
+
+
+def targets_of(paths: Iterable[str]) -> Sequence[Path | Stored]:
+    """Give the documents that paths name, those of folders, and every array of the stores that URLs name.
+
+    Without paths, and URLs, it is the store that the command was given, else the chosen one, of which they are every array.
+    """
+    from dacapo_like.config.watching import documents_in
+    from dacapo_like.stores import ConfigStore
+    from dacapo_like.stores.opening import chosen_url, is_url
+
+    named = list(paths)
+    if not named:
+        url = click.get_current_context().meta[_META]
+        if url is None and chosen_url() is None:
+            raise click.UsageError("what to verify: documents, folders, or the URL of a store")
+        return _stored_in(ConfigStore(url))
+    found: list[Path | Stored] = []
+    for path in named:
+        found.extend(_stored_in(ConfigStore(path)) if is_url(path) else documents_in([Path(path)]))
+    return list(dict.fromkeys(found))
+
+
+def documents_of(paths: Iterable[str]) -> list[Path]:
+    """Give the documents that paths name, and those of folders: what can be watched."""
+    targets = targets_of(paths)
+    documents = [target for target in targets if isinstance(target, Path)]
+    if len(documents) < len(targets):
+        raise click.UsageError("--watch looks at documents and folders, not at stores")
+    return documents
+
+
+def texts_of(targets: Iterable[Path | Stored], problems: Iterable[Problem]) -> dict[str, str]:
+    """Give the texts of the arrays in databases that have problems, by their places."""
+    from dacapo_like.stores import ConfigStore
+    from dacapo_like.stores.opening import is_url
+
+    faulty = {problem.path for problem in problems if problem.line is not None}
+    texts = {}
+    for target in targets:
+        place = str(target)
+        if isinstance(target, Path) or place not in faulty or not is_url(place):
+            continue
+        if isinstance(target.store, ConfigStore):
+            texts[place] = target.store.text(target.name) or ""
+    return texts
+
+
+def _stored_in(store: ConfigStore) -> list[Stored]:
+    from dacapo_like.config.verify import Stored
+
+    names = store.names()
+    if not names:
+        raise ConfigError("there are no arrays in the store", where=store.url)
+    return [Stored(name, store) for name in names]
 
 
 _THE_STORE = click.option("--store", "url", metavar="URL", help=f"The store: {_URL}")
@@ -201,8 +257,10 @@ def _type_of(store: ConfigStore, name: str) -> str:
     from dacapo_like.config.dacapo import class_of
 
     try:
-        document = store.document(name)
-        return "(gone)" if document is None else class_of(document.data).tag
+        document = (
+            store.document(name) or store.loaded(name).document
+        )  # which says why there is none
+        return class_of(document.data).tag
     except DacapoLikeError as error:
         return f"({error.code}: {error.what})"
 

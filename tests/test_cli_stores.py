@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+from dacapo_like import ConfigStore
 from dacapo_like.cli import main
 
 
@@ -117,3 +120,71 @@ def test_documents_refer_to_the_store_that_is_chosen_for_them(run, configs, tmp_
     run("verify", document, "--store", "arrays", said="no problems")
     run("verify", document, env={"DACAPO_LIKE_STORE": "arrays"}, said="no problems")
     run("store", "list", code=1, said="no store is chosen")
+
+
+@pytest.mark.parametrize("url", ["dir:kept", "sqlite:///kept.db"])
+def test_stores_are_verified_by_their_url(run, configs, url):
+    em = {"type": "zarr", "file_name": str(configs / "data" / "em.zarr"), "dataset": "raw"}
+    run("verify", url, code=1, said="there are no arrays in the store")
+    run("store", "put", "em", "-", "--store", url, input=json.dumps(em))
+    run("store", "put", "ones", "-", "--store", url, input="type: ones\nsource: em\n")
+    run("verify", url, said="2 documents: no problems")
+    run("verify", "--store", url, said="2 documents: no problems")
+    run("verify", env={"DACAPO_LIKE_STORE": url}, said="2 documents: no problems")
+    run("verify", url, "--deep", said="2 documents: no problems")
+    run("store", "delete", "em", "--force", "--store", url)
+    kept = ConfigStore(url)
+    line = 2 + (kept.url == str(Path("kept").absolute()))
+    expected = f"{kept.place('ones')}:{line}:9: error DL107 [source]: no array of this name"
+    said = run("verify", url, code=1, said=expected)
+    assert f"\n  {line} | source: em\n    |         ^\n" in said
+    found = json.loads(run("verify", url, "--format", "json", code=1).partition("\n1 document")[0])
+    assert [problem["path"] for problem in found["problems"]] == [kept.place("ones")]
+    run("verify", url, "--watch", code=2, said="not at stores")
+
+
+def test_documents_and_stores_are_verified_together(run, document):
+    run("store", "put", "ones", "-", "--store", "sqlite:///x.db", input="type: dummy\n")
+    said = run("verify", document, "sqlite:///x.db", document, code=1)
+    assert "2 documents: " in said
+    assert f"{document}:2:" in said
+    assert "x.db#ones:1:1: error DL215" in said
+
+
+def test_nothing_to_verify_is_wrong_usage_and_unknown_stores_are_errors(run, tmp_path):
+    (tmp_path / "dacapo-like.toml").unlink()
+    run("verify", code=2, said="what to verify")
+    run("verify", "ftp://host/x", code=1, said="no store has such a URL")
+
+
+def test_documents_that_refer_to_a_store_are_converted(run, tmp_path):
+    run("store", "put", "em", "-", input="type: zarr\nfile_name: /em.zarr\n")
+    document = tmp_path / "doc.yaml"
+    document.write_text(
+        "arrays:\n  a: {__type__: OnesArrayConfig, source_array_config: em}  # kept\n  b: {type: ones, source: a}\n"
+    )
+    run("convert", document, tmp_path / "new.toml", said="wrote")
+    new = (tmp_path / "new.toml").read_text()
+    assert 'source = "em"' in new
+    assert 'source = "a"' in new
+    run("convert", document, tmp_path / "no.toml", "--store", "elsewhere", code=1, said="DL107")
+    run("convert", document, "--in-place", "--store", "elsewhere", code=1, said="DL107")
+    run("convert", document, "--in-place", said="wrote")
+    assert "a: {type: ones, source: em}  # kept" in document.read_text()
+
+
+def test_drafts_are_kept_in_a_store(run, tmp_path):
+    np.save(tmp_path / "em.npy", np.zeros((2, 3, 4, 5), "u1"))
+    np.savez(tmp_path / "two.npz", raw=np.zeros((3, 4), "u1"), gt=np.ones((3, 4), "u1"))
+    put = ("new", "array", "em.npy", "--store", "arrays")
+    assert f"wrote {tmp_path}/arrays/fly.yaml\n" in run(*put, "--name", "fly", said="a guess")
+    assert f"file_name: {tmp_path}/em.npy" in run("store", "show", "fly", "--resolved")
+    run(*put, "--name", "fly", code=1, said="--overwrite")
+    run(*put, "--name", "fly", "--overwrite")
+    run(*put, said="arrays/em.yaml")
+    run("new", "array", "two.npz", "--store", "arrays", "--name", "x", code=2, said="raw, gt")
+    run("new", "array", "two.npz", "--store", "arrays")
+    assert run("store", "list").split() == ["em", "npy", "fly", "npy", "gt", "npy", "raw", "npy"]
+    run("verify", said="4 documents: no problems")
+    run(*put, "--out", "x.yaml", code=2)
+    run("new", "array", "em.npy", "--name", "x", code=2)

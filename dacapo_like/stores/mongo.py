@@ -175,7 +175,8 @@ def _let_go(client: MongoClient[dict[str, Any]], process: int) -> None:
 
 
 def _names(arrays: Collection[dict[str, Any]]) -> list[str]:
-    return sorted(str(found["name"]) for found in arrays.find({}, {"name": True}))
+    named = arrays.find({"name": {"$exists": True}}, {"name": True})
+    return sorted(str(found["name"]) for found in named)
 
 
 def _plain(value: Any) -> Any:

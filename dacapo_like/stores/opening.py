@@ -18,6 +18,17 @@ _SQL = ("sqlite", "postgresql")
 _MONGO = ("mongodb", "mongodb+srv")
 
 
+def is_url(text: str) -> bool:
+    """Whether something is, by its form, the URL of a store rather than a path.
+
+    Examples
+    --------
+    >>> is_url("sqlite:///arrays.db"), is_url("dir:arrays"), is_url("arrays")
+    (True, True, False)
+    """
+    return _SCHEME.match(text) is not None
+
+
 def chosen_url(directory: Path | None = None) -> tuple[str, Path] | None:
     """Give the store that is chosen by ``DACAPO_LIKE_STORE``, else by the nearest ``dacapo-like.toml``.
 

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dacapo_like.config.converter import unstructure
 from dacapo_like.config.document import Document, write_document
 from dacapo_like.config.loading import Loaded, document_of, load_document, whole
 from dacapo_like.config.parameters import escaped
+from dacapo_like.config.unstructuring import unstructure
+from dacapo_like.config.verify import Stored, verify_all
 from dacapo_like.core import Array, ArrayConfig
-from dacapo_like.errors import ConfigError, DocumentError, InvalidDocumentError
+from dacapo_like.errors import ConfigError, DocumentError, InvalidDocumentError, Problem
 from dacapo_like.stores.backend import Backend
 from dacapo_like.stores.names import check_name, in_the_way
 from dacapo_like.stores.opening import open_backend, project_for
@@ -99,6 +100,27 @@ class ConfigStore:
         """
         return self.config(name).array()
 
+    def verify(self, *, deep: bool = False) -> list[Problem]:
+        """Find every problem of all arrays, as `dacapo_like.verify` of a document.
+
+        Parameters
+        ----------
+        deep : bool
+            Also read every chunk of every source, and look at the voxels.
+
+        Returns
+        -------
+        list of Problem
+            Array by array in the order of their names; the path of each says which, see `place`.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be read.
+        """
+        targets = [Stored(name, self) for name in self.names()]
+        return [problem for each in verify_all(targets, deep=deep) for problem in each]
+
     def put(
         self,
         name: str,
@@ -133,7 +155,7 @@ class ConfigStore:
         if not isinstance(config, ArrayConfig):
             document = config if isinstance(config, Document) else document_of(config)
             loaded = load_document(document, store=self, stored_as=name)
-            config, names = _array_of(loaded), _names_of(loaded)
+            config, names = _array_of(loaded), loaded.references()
         self._write(name, config, names, overwrite=overwrite)
 
     def put_all(
@@ -215,7 +237,7 @@ class ConfigStore:
         return tuple(
             name
             for name in self.names()
-            if wanted in name.casefold() or wanted in (self.text(name) or "").casefold()
+            if wanted in name.casefold() or wanted in (self._text(name) or "").casefold()
         )
 
     def users(self, name: str) -> tuple[str, ...]:
@@ -223,13 +245,12 @@ class ConfigStore:
         return tuple(
             other
             for other in self.names()
-            if name in (self.text(other) or "") and name in self._references(other)
+            if name in (self._text(other) or "") and name in self._references(other)
         )
 
     def text(self, name: str) -> str | None:
         """Give the document of an array as it is kept, without what the store put above it; ``None``: there is none."""
-        text = self._backend.text(check_name(name))
-        return None if text is None else text.removeprefix(self._backend.heading)
+        return self._text(check_name(name))
 
     def place(self, name: str) -> str:
         """Say where the document of an array is: a path, or the URL of the store and the name."""
@@ -285,6 +306,11 @@ class ConfigStore:
         text = backend.heading + write_document(escaped(data), "yaml")
         backend.put(name, text, overwrite=overwrite)
 
+    def _text(self, name: str) -> str | None:
+        """As `text`, also of what others have put into a database under what is no name."""
+        text = self._backend.text(name)
+        return None if text is None else text.removeprefix(self._backend.heading)
+
     def _references(self, name: str) -> set[str]:
         try:
             return self.loaded(name).structuring.references
@@ -318,12 +344,6 @@ def _array_of(loaded: Loaded) -> ArrayConfig:
     if not isinstance(config, ArrayConfig):
         raise InvalidDocumentError("an experiment is no array", problems=loaded.problems)
     return config
-
-
-def _names_of(loaded: Loaded) -> dict[ArrayConfig, str]:
-    """Give the names of those arrays of the store that a document itself refers to."""
-    borrowed = loaded.structuring.borrowed
-    return {borrowed[name]: name for name in loaded.structuring.references}
 
 
 def _height(config: ArrayConfig, known: dict[ArrayConfig, int]) -> int:

@@ -7,6 +7,7 @@ import pwd
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -55,9 +56,7 @@ def postgresql() -> Iterator[Callable[[], str]]:
     if user is not None:
         shutil.chown(folder, user)
     data = folder / "data"
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = _free_port()
     subprocess.run(
         [programs / "initdb", "-D", data, "-U", "tester", "--auth=trust", "-E", "UTF8", "-N"],
         check=True,
@@ -116,15 +115,47 @@ def _somebody() -> str:
     return "postgres" if "postgres" in names else "nobody"
 
 
+@pytest.fixture(scope="session")
+def mongodb_server() -> Iterator[str]:
+    """Give the URL of a server that speaks MongoDB's protocol: the one that the environment names, else NX-27017."""
+    named = os.environ.get(MONGO)
+    if named is not None:
+        yield named.rstrip("/")
+        return
+    if find_spec("nx_27017") is None or find_spec("pymongo") is None:
+        pytest.skip(
+            "NOT TESTED WITH MONGODB'S PROTOCOL: pip install nx-27017 pymongo, "
+            f"or name a server, mongodb://HOST:PORT, in {MONGO}"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="dacapo-like-mongodb-"))
+    port = _free_port()
+    places = ["--data-dir", "memory", "--log-file", folder / "log", "--pid-file", folder / "pid"]
+    program = [sys.executable, "-c", "from nx_27017.nx_27017 import main; main()"]
+    with (folder / "output").open("wb") as output:
+        server = subprocess.Popen(
+            [*program, "-p", str(port), *places], cwd=folder, stdout=output, stderr=output
+        )
+    try:
+        yield f"mongodb://127.0.0.1:{port}"
+    finally:
+        server.kill()
+        server.wait()
+        shutil.rmtree(folder)
+
+
 @pytest.fixture
-def mongodb() -> Iterator[str]:
-    """Give the URL of an empty database of the server that the environment names."""
-    server = os.environ.get(MONGO)
-    if server is None or find_spec("pymongo") is None:
-        pytest.skip(f"NOT TESTED WITH MONGODB: name a server, mongodb://HOST:PORT, in {MONGO}")
+def mongodb(mongodb_server: str) -> Iterator[str]:
+    """Give the URL of an empty database of the server."""
     from pymongo import MongoClient
 
     database = f"test_{uuid.uuid4().hex}"
-    yield f"{server.rstrip('/')}/{database}"
-    with MongoClient(server) as client:
+    yield f"{mongodb_server}/{database}"
+    with MongoClient(mongodb_server) as client:
         client.drop_database(database)
+
+
+def _free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+    return port

@@ -1,6 +1,7 @@
-"""Kills processes that change an array of a store, each at another line that Python runs for it: URL CHANGE COUNT.
+"""Kills processes that change an array of a store, each at another line that Python runs for it: URL COUNTS.
 
-After each the store has the array as it was before or as it should become, and nothing else. Prints how often it was which.
+COUNTS says how many for each change. After each the store has the array as it was before or as it should become, and nothing
+else; nor does a process that reads all the time ever meet anything else. Prints how often it was which.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,8 +87,33 @@ def contents(at: Backend) -> dict[str, str | None]:
     return {name: at.text(name) for name in at.names()}
 
 
-def main(url: str, change: str, count: str) -> None:
-    at = open_backend(url)
+def watch(url: str) -> Callable[[], int]:
+    """Start a process that reads the store all the time; what ends it gives how often it read, and nothing but whole arrays."""
+    ours, theirs = os.pipe()
+    watcher = os.fork()
+    if not watcher:
+        at, times, ended = open_backend(url), 0, []
+        signal.signal(signal.SIGTERM, lambda *_: ended.append(True))
+        while not ended:
+            time.sleep(0.003)  # leaves the processors to the others
+            for name, text in contents(at).items():
+                assert name in (NAME, OTHER), name
+                assert text in (None, OLD, NEW), text  # None: it is gone since its name was read
+            times += 1
+        os.write(theirs, str(times).encode())
+        os._exit(0)
+
+    def end() -> int:
+        os.kill(watcher, signal.SIGTERM)
+        _, status = os.waitpid(watcher, 0)
+        assert status == 0
+        return int(os.read(ours, 100))
+
+    return end
+
+
+def kill_during(at: Backend, change: str, count: int) -> dict[str, int]:
+    """Kill so many processes; give how often the store was as before, and as after, and how many lines a change takes."""
     apply, before, after = CHANGES[change]
     prepare(at, before)
     apply(at)  # what is imported and made once is there
@@ -99,9 +126,7 @@ def main(url: str, change: str, count: str) -> None:
 
     found: Counter[str] = Counter()
     points = lines_to_kill_at(total)
-    while found["killed"] < int(
-        count
-    ):  # how many lines a server's answer takes is not always the same
+    while found["killed"] < count:  # how many lines a server's answer takes is not always the same
         prepare(at, before)
         line = next(points)
         child = os.fork()
@@ -114,9 +139,23 @@ def main(url: str, change: str, count: str) -> None:
         assert now in (before, after), (line, now)
         found["after" if now == after else "before"] += 1
         found["killed"] += os.WIFSIGNALED(status)
+    return {**found, "lines": total}
+
+
+def main(url: str, counts: str) -> None:
+    os.environ["SSL_CERT_FILE"] = (
+        os.devnull
+    )  # else pg8000 reads all certificates for every connection, and needs none
+    at = open_backend(url)
+    prepare(at, {})
+    end = watch(url)
+    killed = {
+        change: kill_during(at, change, count) for change, count in json.loads(counts).items()
+    }
+    read = end()
     at.put(NAME, OLD, overwrite=True)
     left_over = list(Path(url).glob(".*.partial-*")) if "://" not in url else []
-    sys.stdout.write(json.dumps({**found, "lines": total, "left_over": len(left_over)}))
+    sys.stdout.write(json.dumps({"changes": killed, "read": read, "left_over": len(left_over)}))
 
 
 if __name__ == "__main__":

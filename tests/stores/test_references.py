@@ -60,10 +60,14 @@ def test_an_experiment_refers_to_the_store_also_from_its_datasets(store, raw, tm
         "arrays:\n  ones: {type: ones, source: raw}\n"
         "datasets:\n  - {name: one, raw: raw, gt: ones}\n",
     )
-    experiment = dacapo_like.load(path, store=store)
+    experiment = dacapo_like.Experiment.load(path, store=store)
+    assert experiment == dacapo_like.load(path, store=store)
     (dataset,) = experiment.datasets()
     assert dataset.raw == raw
     assert list(experiment.arrays) == ["ones"]
+    assert experiment.arrays["ones"].shape == (4, 4)
+    with pytest.raises(InvalidDocumentError, match="2 problems"):
+        dacapo_like.Experiment.load(path)
     assert dacapo_like.verify(path, store=store) == []
 
 
