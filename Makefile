@@ -4,6 +4,7 @@ VENV ?= .venv
 # What `make test` and the checks install; the demo needs the plots only.
 EXTRAS ?= dev,all
 PYTEST_ARGS ?=
+INPUTS ?= 1000000
 
 # The first Python that runs and can make environments: one that CI tests (3.11 to 3.13), else any newer one.
 # It is tried, not looked up: a version manager's shim may be there for a Python that is not.
@@ -20,7 +21,7 @@ FOR_PEERS := .venv-dacapo/.installed .venv-formats/.installed .venv-editor/node_
 SERVERS := $(addprefix tests/editor/,.npmrc package.json package-lock.json taplo.mjs)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test peers lint format types docs bench schema clean
+.PHONY: help demo test peers lint format types docs fuzz bench schema clean
 
 help:  ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -54,6 +55,10 @@ types: $(FOR_WORK)  ## Check types
 docs: $(FOR_WORK)  ## Build the documentation into docs/_build/html; a warning is an error
 	$(BIN)/sphinx-build --fail-on-warning --keep-going -q -b html docs docs/_build/html
 
+fuzz: $(FOR_WORK)  ## Read a million hostile documents (INPUTS=1000000), for half an hour or more; what is found is in .fuzz
+	@$(INSTALL) '.[$(EXTRAS)]' atheris || echo "No atheris here: no input is guided by coverage" >&2
+	$(BIN)/python -m tests.fuzz --inputs $(INPUTS)
+
 bench: $(FOR_WORK) $(if $(PEERS),$(FOR_PEERS))  ## Run the benchmarks and write docs/performance.md; with PEERS=1 beside programs of others
 	$(BIN)/python -m benchmarks --page docs/performance.md
 
@@ -62,7 +67,7 @@ schema: $(FOR_WORK)  ## Write the JSON Schemas anew
 
 clean:  ## Remove everything that was made here, the environments too
 	rm -rf .venv* build dist docs/_build demo_output configs/data \
-	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	  .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis .fuzz
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(CREATED):

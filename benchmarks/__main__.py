@@ -28,6 +28,8 @@ NAMES = (
     "pooling",
     "interpolation",
     "transforms",
+    "materialize",
+    "serving",
 )
 
 

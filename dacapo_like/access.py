@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from dacapo_like import engine
 from dacapo_like.bridges import Bridged
-from dacapo_like.engine import ahead
+from dacapo_like.engine import ahead, check_bytes
 from dacapo_like.errors import RegionError, WriteError
 from dacapo_like.geometry import Box, RoiLike, Snap, is_roi
 from dacapo_like.indexing import broadcast, index_box, written_box
@@ -158,6 +159,8 @@ class Accessed(Bridged):
                 )
             shape = (len(boxes), *shapes.pop())
             if out is None:
+                needed = math.prod(shape) * self.dtype.itemsize
+                check_bytes(self._readout.root, boxes[0], needed)
                 out = np.empty(shape, self.dtype)
             self._check_out(out, shape)
             deque(
@@ -208,6 +211,7 @@ class Accessed(Bridged):
                 where=self.describe(),
                 hint='pass pad="edge", pad="reflect" or pad={"constant": 0} to say what stands outside',
             )
+        check_bytes(self._readout.root, box, box.size * self.dtype.itemsize)
         finish = start_padded(self._readout.start, box, bounds, self.dtype, pad)
         if out is None:
             return finish

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import warnings
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
@@ -23,6 +23,8 @@ from dacapo_like.geometry import Exact, format_numbers, funlib_where_integral
 from dacapo_like.spec import ArraySpec
 from dacapo_like.units import length_factor
 
+_MOST_BLOCKS = 2**23  # a graph of dask keeps some hundred bytes of each
+_MOST_COORDINATES = 2**24
 _METRIC = ("mm", "um", "nm", "pm", "fm")
 
 
@@ -133,12 +135,19 @@ class Bridged(Described):
         ----------
         chunks : optional
             As dask takes them; by default the stored chunks, or blocks of about a megabyte.
+
+        Raises
+        ------
+        SpecError
+            There are more chunks than dask can have in its graph.
         """
         import dask.array as da  # heavy
 
+        chunks = chunks or block_shape(self.spec)
+        _check_number(self.spec.shape, chunks)
         return da.from_array(
             self,
-            chunks=chunks or block_shape(self.spec),
+            chunks=chunks,
             meta=np.empty((0,) * self.ndim, self.dtype),
             name=False,
         )
@@ -152,6 +161,14 @@ class Bridged(Described):
         with importing("xarray", extra="xarray"):
             import xarray as xr
         spec = self.spec
+        _check_number(spec.shape, block_shape(spec))
+        if max(spec.shape, default=0) > _MOST_COORDINATES:
+            raise SpecError(
+                "an axis is too long for xarray, which keeps the position of every voxel",
+                got=max(spec.shape),
+                expected=f"at most {_MOST_COORDINATES} voxels",
+                hint="crop it first",
+            )
         coords: dict[str, list[Any]] = {
             axis: _centres(start, size, n)
             for axis, start, size, n in zip(
@@ -211,6 +228,20 @@ class Bridged(Described):
         )
         bridged.attrs.update(spec.attrs)
         return bridged
+
+
+def _check_number(shape: Sequence[int], chunks: Any) -> None:
+    """See that a graph of dask will fit into memory; what else dask takes for chunks is left to it."""
+    if not isinstance(chunks, (tuple, list)) or not all(type(n) is int and n > 0 for n in chunks):
+        return
+    count = math.prod(-(-n // chunk) for n, chunk in zip(shape, chunks, strict=False))
+    if count > _MOST_BLOCKS:
+        raise SpecError(
+            "too many chunks for a graph of dask",
+            got=count,
+            expected=f"at most {_MOST_BLOCKS}",
+            hint="pass larger `chunks`, or crop it first",
+        )
 
 
 def _centres(start: Exact, size: Exact, n: int) -> list[float]:

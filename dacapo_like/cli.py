@@ -5,24 +5,33 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from dacapo_like.cli_materialize import materialize
 from dacapo_like.cli_new import new
-from dacapo_like.cli_stores import store_group, store_near, store_option
+from dacapo_like.cli_serve import serve, view
+from dacapo_like.cli_stores import (
+    documents_of,
+    store_group,
+    store_near,
+    store_option,
+    targets_of,
+    texts_of,
+)
 from dacapo_like.errors import DacapoLikeError, InvalidDocumentError, Problem
 
 if TYPE_CHECKING:
+    from dacapo_like.config.verify import Stored
     from dacapo_like.core import Array
     from dacapo_like.experiment import Experiment
 
 _DOCUMENT = click.Path(path_type=Path)
 _PATIENCE = 1.0  # seconds before progress is shown
-_OF_THE_COMMAND = frozenset({"overwrite", "progress"})
 _OVERRIDES = click.option(
     "--set",
     "overrides",
@@ -44,16 +53,30 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="dacapo_like")
-def main() -> None:
+@click.option(
+    "--setting",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change a limit, such as read_bytes=8GiB; may be given many times.",
+)
+def main(changes: tuple[str, ...]) -> None:
     """Describe bioimage arrays in YAML, check them, look at them, write them out."""
+    if changes:
+        from dacapo_like import settings
+
+        settings.configure(**settings.changes_in(changes))
 
 
+main.add_command(materialize)
 main.add_command(new)
+main.add_command(serve)
+main.add_command(view)
 main.add_command(store_group)
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, type=_DOCUMENT)
+@click.argument("paths", nargs=-1)
 @click.option(
     "--deep", is_flag=True, help="Also read every chunk of every source, and look at the voxels."
 )
@@ -69,7 +92,7 @@ main.add_command(store_group)
 @store_option
 @_OVERRIDES
 def verify(
-    paths: tuple[Path, ...],
+    paths: tuple[str, ...],
     form: Any,
     overrides: tuple[str, ...],
     *,
@@ -77,42 +100,50 @@ def verify(
     strict: bool,
     watch: bool,
 ) -> None:
-    """Find every problem of documents, and of those in folders. Exit code 0: valid; 1: problems; 2: wrong usage."""
+    """Find every problem of documents, of those in folders, and of all arrays of stores.
+
+    PATHS are files, folders, and URLs of stores. Without any it is the store of --store, else the chosen one. Exit code 0: valid;
+    1: problems; 2: wrong usage.
+    """
     from dacapo_like.config.verify import has_errors
-    from dacapo_like.config.watching import changes, documents_in
+    from dacapo_like.config.watching import changes
 
     valid = True
     try:
-        for documents in changes(lambda: documents_in(paths)):
+        for targets in changes(lambda: documents_of(paths)) if watch else [targets_of(paths)]:
             start = time.monotonic()
-            problems = _problems_of(documents, overrides, deep=deep)
+            problems = _problems_of(targets, overrides, deep=deep)
             valid = not has_errors(problems, strict=strict)  # said even if the rest is interrupted
-            _show_problems(problems, form, len(documents), time.monotonic() - start)
-            if not watch:
-                break
-            click.echo("watching; Ctrl-C ends it", err=True)
+            _show_problems(problems, form, targets, time.monotonic() - start)
+            if watch:
+                click.echo("watching; Ctrl-C ends it", err=True)
     except KeyboardInterrupt:
         if not watch:
             raise
     sys.exit(0 if valid else 1)
 
 
-def _problems_of(documents: list[Path], overrides: tuple[str, ...], *, deep: bool) -> list[Problem]:
-    """Find what is wrong with documents."""
+def _problems_of(
+    targets: Sequence[Path | Stored], overrides: tuple[str, ...], *, deep: bool
+) -> list[Problem]:
+    """Find what is wrong with documents, and arrays of stores."""
     from dacapo_like.config.verify import verify_all
 
     with _late_progress() as progress:
         found = verify_all(
-            documents, deep=deep, progress=progress, store_of=store_near, overrides=overrides
+            targets, deep=deep, progress=progress, store_of=store_near, overrides=overrides
         )
         return [problem for each in found for problem in each]
 
 
-def _show_problems(problems: list[Problem], form: Any, files: int, seconds: float) -> None:
+def _show_problems(
+    problems: list[Problem], form: Any, targets: Sequence[Path | Stored], seconds: float
+) -> None:
     from dacapo_like.config.findings import format_problems, summary
 
     coloured = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    text = format_problems(problems, form, files=files, coloured=coloured)
+    texts, files = texts_of(targets, problems), len(targets)
+    text = format_problems(problems, form, files=files, coloured=coloured, texts=texts)
     if text:
         click.echo(text)
     said = summary(problems, files=files, seconds=seconds)
@@ -191,60 +222,11 @@ def list_arrays(path: Path, overrides: tuple[str, ...]) -> None:
 
 
 @main.command()
-@click.argument("path", type=_DOCUMENT)
-@click.argument("name", nargs=-1)
-@click.argument("out", type=_DOCUMENT)
-@click.option(
-    "--overwrite", is_flag=True, help="Replace what is there already, if of the same format."
-)
-@click.option("--chunks", help="Voxels per chunk along every axis, for example 1,64,64,64.")
-@click.option(
-    "--option",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Of the format, VALUE as in YAML; may be given many times.",
-)
-@_OVERRIDES
-@store_option
-def materialize(
-    path: Path,
-    name: tuple[str, ...],
-    out: Path,
-    chunks: str | None,
-    settings: tuple[str, ...],
-    overrides: tuple[str, ...],
-    *,
-    overwrite: bool,
-) -> None:
-    """Write an array of a document in the format that OUT's suffix names: PATH [NAME] OUT."""
-    from dacapo_like.materialize import materialize as write
-
-    if len(name) > 1:
-        raise click.UsageError(f"expected PATH [NAME] OUT, got {len(name) + 2} arguments")
-    options = _settings(settings)
-    if chunks is not None:
-        if "chunks" in options:
-            raise click.BadParameter("'chunks' is given elsewhere")
-        options["chunks"] = _numbers(chunks)
-    array = _open(path, name[0] if name else None, overrides)
-    with _progress_bar() as progress:
-        task = progress.add_task(f"{array.describe()} -> {out}", total=None)
-        write(
-            array,
-            out,
-            overwrite=overwrite,
-            progress=lambda done, total: progress.update(task, completed=done, total=total),
-            **options,
-        )
-    click.echo(f"wrote {out}: {array.dtype.name} {array.shape}")
-
-
-@main.command()
 @click.argument("old", type=_DOCUMENT)
 @click.argument("new", type=_DOCUMENT, required=False)
 @click.option("--overwrite", is_flag=True, help="Replace a document that is there already.")
 @click.option("--in-place", is_flag=True, help="Respell OLD itself; comments stay.")
+@store_option
 def convert(old: Path, new: Path | None, *, overwrite: bool, in_place: bool) -> None:
     """Rewrite a document, DaCapo's too, in the short spelling: YAML, TOML or JSON by NEW's suffix."""
     from dacapo_like.config.convert import convert as rewrite
@@ -255,8 +237,8 @@ def convert(old: Path, new: Path | None, *, overwrite: bool, in_place: bool) -> 
         raise click.UsageError("expected OLD and NEW, or OLD with --in-place")
     try:
         if new is not None:
-            rewrite(old, new, overwrite=overwrite)
-        elif not convert_in_place(old):
+            rewrite(old, new, overwrite=overwrite, store=store_near(old))
+        elif not convert_in_place(old, store=store_near(old)):
             click.echo(f"{old} is in the short spelling already")
             return
     except InvalidDocumentError as error:
@@ -306,34 +288,6 @@ def _arrays(path: Path, name: str | None, overrides: tuple[str, ...]) -> dict[st
     return dict(loaded.arrays)
 
 
-def _open(path: Path, name: str | None, overrides: tuple[str, ...]) -> Array:
-    from dacapo_like.experiment import open_array
-
-    return open_array(path, name, overrides=overrides, store=store_near(path))
-
-
-def _settings(texts: tuple[str, ...]) -> dict[str, Any]:
-    """Read KEY=VALUE."""
-    from dacapo_like.config.document import parse_document
-
-    settings: dict[str, Any] = {}
-    for text in texts:
-        key, equals, value = text.partition("=")
-        if not (equals and key.isidentifier()):
-            raise click.BadParameter(f"{text!r} is not KEY=VALUE")
-        if key in settings or key in _OF_THE_COMMAND:
-            raise click.BadParameter(f"{key!r} is given elsewhere")
-        settings[key] = parse_document(value).data
-    return settings
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is no list of integers such as 1,64,64,64") from error
-
-
 @contextmanager
 def _late_progress() -> Iterator[Callable[[str, int, int], None] | None]:
     """Give what shows a progress bar on standard error, from the second on, where that is a terminal."""
@@ -356,17 +310,3 @@ def _late_progress() -> Iterator[Callable[[str, int, int], None] | None]:
         yield throttled(show, after=_PATIENCE)
     finally:
         bar.stop()
-
-
-def _progress_bar() -> Any:
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    return Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from dacapo_like.errors import SourceError
 
+_QUERY = re.compile(r"\?.*", re.DOTALL)
 _SECRET = re.compile(r"\$\{secret:([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -30,6 +33,26 @@ def holds_secret(text: str) -> bool:
     True
     """
     return _SECRET.search(text) is not None
+
+
+def without_queries(data: Any) -> Any:
+    """Leave out, of plain data of a document, the queries of URLs, which may be signatures; those that only name a secret stay.
+
+    Examples
+    --------
+    >>> without_queries({"file_name": "https://example.org/a.zarr?sig=1f00", "sizes": [1]})
+    {'file_name': 'https://example.org/a.zarr', 'sizes': [1]}
+    """
+    if isinstance(data, str):
+        return data if "://" not in data else _QUERY.sub(_only_named, data)
+    if isinstance(data, Mapping):
+        return {key: without_queries(item) for key, item in data.items()}
+    return [without_queries(item) for item in data] if isinstance(data, (list, tuple)) else data
+
+
+def _only_named(query: re.Match[str]) -> str:
+    named = "&".join(part for part in query[0][1:].split("&") if holds_secret(part))
+    return f"?{named}" if named else ""
 
 
 def reveal(text: str) -> str:

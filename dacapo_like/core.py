@@ -346,6 +346,12 @@ class Array(Accessed):
         return self.config.name
 
     @property
+    def input_keys(self) -> tuple[KeyPath, ...]:
+        """Where each of the inputs is in the config."""
+        keys = {child: key for key, child in reversed(self.config.children())}
+        return tuple(keys[item.config] for item in self.inputs)
+
+    @property
     def operation(self) -> OperatorConfig | None:
         """The config, where it is an operator's."""
         return self.config if isinstance(self.config, OperatorConfig) else None

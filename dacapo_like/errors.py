@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 Severity = Literal["error", "warning"]
 KeyPath = tuple[str | int, ...]
 
+_LONGEST_GOT = 4000
+
 
 class DacapoLikeError(Exception):
     """Base of all errors that this package raises on purpose.
@@ -35,6 +37,11 @@ class DacapoLikeError(Exception):
         Key path inside the config that the error is about, relative to that config.
     code : str, optional
         Stable code such as ``DL201``; by default the class's own.
+
+    Attributes
+    ----------
+    region : str or None
+        Of an error that came up in reading: which part of the array, in its world units. `key` then begins at the array that was read.
 
     Examples
     --------
@@ -57,11 +64,12 @@ class DacapoLikeError(Exception):
     ) -> None:
         super().__init__(what)
         self.what = what
-        self.got = None if got is None else str(got)
+        self.got = None if got is None else _shortened(str(got))
         self.expected = None if expected is None else str(expected)
         self.where = where
         self.hint = hint
         self.key = key
+        self.region: str | None = None
         if code is not None:
             self.code = code
 
@@ -78,10 +86,20 @@ class DacapoLikeError(Exception):
             parts.append(f"expected {self.expected}")
         return f"{self.what} ({'; '.join(parts)})" if parts else self.what
 
+    @property
+    def trail(self) -> str:
+        """What else tells which voxels it is about; empty for what is no matter of voxels."""
+        return ""
+
     def __str__(self) -> str:
         place = f"{self.where}: " if self.where else ""
         hint = f". Hint: {self.hint}" if self.hint else ""
-        return f"{place}{self.message}{hint}"
+        return f"{place}{self.message}{self.trail}{hint}"
+
+
+def _shortened(text: str) -> str:
+    """Give a text that came from a file or document, of which nobody reads a hundred thousand characters."""
+    return text if len(text) <= _LONGEST_GOT else f"{text[:_LONGEST_GOT]}…"
 
 
 class DocumentError(DacapoLikeError):
@@ -137,6 +155,15 @@ class ReadError(SourceError):
     """Voxels cannot be read: a short, corrupt or missing chunk."""
 
     code = "DL301"
+
+    @property
+    def trail(self) -> str:
+        """The key path of the source in what was read, and the region in the world."""
+        if self.region is None:  # it was not met in reading a tree
+            return ""
+        region = "" if self.region in (self.where or "") else self.region
+        parts = ", ".join(filter(None, (format_key(self.key), region)))
+        return f" [{parts}]" if parts else ""
 
 
 class WriteError(SourceError):

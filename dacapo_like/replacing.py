@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
 import os
 import shutil
@@ -42,6 +43,47 @@ def replace_file(path: Path, text: str) -> None:
         raise
 
 
+def sync(path: Path) -> None:
+    """Bring a file, or what a folder lists, to the disk.
+
+    Raises
+    ------
+    OSError
+        The disk refuses.
+    """
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def sync_tree(folder: Path) -> None:
+    """Bring all that was written on the file system of a folder to the disk: of thousands of files that is much sooner done than one by one.
+
+    Where the system cannot do so, the files below the folder are brought there one by one.
+
+    Raises
+    ------
+    OSError
+        The disk refuses.
+    """
+    at_once = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
+    if at_once is None:
+        for parent, _, names in os.walk(folder):
+            for name in names:
+                sync(Path(parent, name))
+            sync(Path(parent))
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if at_once(handle):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(handle)
+
+
 def replace_folder(partial: Path, path: Path) -> None:
     """Move a finished folder to its place; what was there is removed afterwards.
 
@@ -60,6 +102,7 @@ def replace_folder(partial: Path, path: Path) -> None:
         if replaced:
             old.replace(path)
         raise
+    sync(path.parent)
     if replaced:
         shutil.rmtree(old)
 

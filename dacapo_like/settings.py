@@ -1,13 +1,16 @@
-"""What a process spends on reads: memory for decoded chunks, reads in flight. By environment, by call, or for a block of code."""
+"""What a process spends on reads, and which servers it asks: by environment, by call, or for a block of code."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from fractions import Fraction
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import attrs
@@ -17,8 +20,17 @@ from dacapo_like.errors import ConfigError, did_you_mean
 CACHE_BYTES = 256 * 2**20
 READS_IN_FLIGHT = 4
 BYTES_AT_ONCE = 2**26
+REQUESTS_IN_FLIGHT = 32
+REQUEST_RETRIES = 4
+REMOTE_SECONDS = 600
+OPEN_FILES = 128
+URL_SCHEMES = ("http", "https", "s3", "gs")
 
 _PREFIX = "DACAPO_LIKE_"
+_CONTROL_GROUPS = (
+    "/sys/fs/cgroup/memory.max",
+    "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+)
 _UNITS = {"": 1, "B": 1} | {
     f"{letter}{infix}B": base**power
     for base, infix in ((1000, ""), (1024, "i"))
@@ -67,6 +79,8 @@ def format_bytes(count: int) -> str:
     ('1000 B', '3.0 MiB')
     """
     power = min(max(count.bit_length() - 1, 0) // 10, len(_SHOWN) - 1)
+    if count.bit_length() > 1000:  # no float is as large
+        return f"over 2^{count.bit_length() - 1} B"
     return f"{count} B" if power == 0 else f"{count / 1024**power:.1f} {_SHOWN[power]}"
 
 
@@ -93,9 +107,43 @@ def _at_least(least: int) -> Callable[[Any, Any, Any], None]:
     return check
 
 
+def _parse_words(text: str) -> tuple[str, ...]:
+    return tuple(word for word in re.split(r"[\s,]+", text) if word)
+
+
+def _as_words(value: Any) -> Any:
+    """Take words between commas, or several of them; what is neither is left to the check."""
+    if isinstance(value, str):
+        return _parse_words(value)
+    return tuple(value) if isinstance(value, (list, tuple, set, frozenset)) else value
+
+
+def _words(_: Any, field: Any, value: Any) -> None:
+    if not isinstance(value, tuple) or not all(isinstance(word, str) for word in value):
+        raise ConfigError(
+            f"`{field.name}` is not a list of words",
+            got=repr(value),
+            expected="words, such as `https, s3`",
+            key=(field.name,),
+        )
+
+
+def _schemes(_: Any, field: Any, value: Any) -> None:
+    _words(_, field, value)
+    for word in value:
+        if word not in URL_SCHEMES:
+            raise ConfigError(
+                "not a kind of URL that is read",
+                got=repr(word),
+                expected=f"some of {', '.join(URL_SCHEMES)}",
+                hint=did_you_mean(word, URL_SCHEMES),
+                key=(field.name,),
+            )
+
+
 @attrs.frozen(kw_only=True)
 class Settings:
-    """What a process spends on reads.
+    """What a process spends on reads, and which servers it asks.
 
     Attributes
     ----------
@@ -106,6 +154,23 @@ class Settings:
         Reads that are begun before the first of them is waited for, where several regions are read.
     bytes_at_once : int
         What one read may hold besides its result, where it can be cut into parts. A text such as ``"64MiB"`` is taken too.
+    read_bytes : int or None
+        What one read may take, its result included; more is an error before anything is read. A text such as ``"8GiB"`` is taken too.
+        ``None``: the memory that the process may have at most, see `memory_bytes`.
+    requests_in_flight : int
+        Requests to servers at a time.
+    request_retries : int
+        How often a request to a server of files is repeated.
+    remote_seconds : int
+        After which a read from a server of files is given up, all of its repeats and pauses included.
+    open_files : int
+        Files that stay open for the next read, of formats that are read through one handle.
+    url_schemes : tuple of str
+        Kinds of URLs that are read: some of http, https, s3 and gs. A text such as ``"https, s3"`` is taken too; an empty tuple, or
+        in the environment a single comma, allows none.
+    url_hosts : tuple of str
+        Servers that are asked, as ``data.example.org`` or ``*.example.org``; empty, as it is by default, all but those that never
+        are, see `dacapo_like.hosts`. A text such as ``"localhost, *.example.org"`` is taken too.
 
     Examples
     --------
@@ -128,6 +193,44 @@ class Settings:
         validator=_at_least(1),
         metadata={"parse": parse_bytes},
     )
+    read_bytes: int | None = attrs.field(
+        default=None,
+        converter=_as_bytes,
+        validator=attrs.validators.optional(_at_least(1)),
+        metadata={"parse": parse_bytes},
+    )
+    requests_in_flight: int = attrs.field(
+        default=REQUESTS_IN_FLIGHT, validator=_at_least(1), metadata={"parse": _parse_count}
+    )
+    request_retries: int = attrs.field(
+        default=REQUEST_RETRIES, validator=_at_least(0), metadata={"parse": _parse_count}
+    )
+    remote_seconds: int = attrs.field(
+        default=REMOTE_SECONDS, validator=_at_least(1), metadata={"parse": _parse_count}
+    )
+    open_files: int = attrs.field(
+        default=OPEN_FILES, validator=_at_least(1), metadata={"parse": _parse_count}
+    )
+    url_schemes: tuple[str, ...] = attrs.field(
+        default=URL_SCHEMES,
+        converter=_as_words,
+        validator=_schemes,
+        metadata={"parse": _parse_words},
+    )
+    url_hosts: tuple[str, ...] = attrs.field(
+        default=(), converter=_as_words, validator=_words, metadata={"parse": _parse_words}
+    )
+
+
+@cache
+def memory_bytes() -> int:
+    """Give the memory that this process may have at most: that of the machine, or of its control group where that is less."""
+    pages = os.sysconf("SC_PHYS_PAGES") if "SC_PHYS_PAGES" in os.sysconf_names else 0
+    most = pages * os.sysconf("SC_PAGE_SIZE") if pages > 0 else sys.maxsize
+    for name in _CONTROL_GROUPS:
+        with suppress(OSError, ValueError):  # there is none such here, or it says "max"
+            most = min(most, int(Path(name).read_text(encoding="ascii")))
+    return most
 
 
 class _Process:
@@ -257,6 +360,38 @@ def from_environment(variables: Any) -> Settings:
             error.where, error.key = f"environment variable {name}", ()
             raise
     return Settings(**found)
+
+
+def changes_in(texts: Iterable[str]) -> dict[str, Any]:
+    """Read changes of settings, each as ``name=value``, the value as in the environment.
+
+    Raises
+    ------
+    ConfigError
+        There is no such setting, or it cannot have that value.
+
+    Examples
+    --------
+    >>> changes_in(["read_bytes=8GiB", "open_files=64"])
+    {'read_bytes': 8589934592, 'open_files': 64}
+    """
+    fields = attrs.fields_dict(Settings)
+    found = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or name not in fields:
+            raise ConfigError(
+                "not a setting and its value",
+                got=repr(text),
+                expected=f"NAME=VALUE, where NAME is one of {', '.join(fields)}",
+                hint=did_you_mean(name, fields),
+            )
+        try:
+            found[name] = fields[name].metadata["parse"](value)
+        except ConfigError as error:
+            error.where, error.key = f"setting {name}", ()
+            raise
+    return found
 
 
 def _changed(settings: Settings, changes: dict[str, Any]) -> Settings:

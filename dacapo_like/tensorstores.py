@@ -6,15 +6,18 @@ whose parent had loaded TensorStore must not touch it; `usable` says so, and rea
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import attrs
+import numpy as np
 
 from dacapo_like import settings
 from dacapo_like.errors import SourceError
@@ -26,7 +29,8 @@ ERRORS = (ValueError, IndexError, NotImplementedError, OSError, RuntimeError)
 PATIENCE = 30.0
 """Seconds that an answer about metadata may take, all repetitions together."""
 
-_RETRIES = {"max_retries": 4, "initial_delay": "500ms", "max_delay": "4s"}
+_SERVERS = ("gcs", "http", "s3")
+_PAUSES = {"initial_delay": "500ms", "max_delay": "4s"}
 _CURL = {  # seconds until a silent host is given up; else curl waits for minutes, or for ever
     "TENSORSTORE_CURL_CONNECT_TIMEOUT_SECONDS": "10",
     "TENSORSTORE_CURL_LOW_SPEED_TIME_SECONDS": "20",
@@ -46,6 +50,8 @@ def describe(error: Exception) -> str:
     >>> describe(ValueError("NOT_FOUND: chunk {0} is missing [tensorstore_spec='{}']"))
     'chunk {0} is missing'
     """
+    if isinstance(error, TimeoutError) and not str(error):
+        return "no answer in time"
     return _QUERY.sub(r"\1", _STATUS.sub("", _TRAILER.sub("", str(error))))
 
 
@@ -81,9 +87,11 @@ class Begun:
     def __init__(self, future: Any) -> None:
         self._future = future
 
-    def result(self) -> Any:
-        """Wait for the voxels."""
-        return self._future.result()
+    def result(self, deadline: float | None = None) -> Any:
+        """Wait for the voxels, but not beyond a time of `time.monotonic`."""
+        if deadline is None:
+            return self._future.result()
+        return self._future.result(timeout=max(deadline - time.monotonic(), 0))
 
     def __del__(self) -> None:
         if not usable():
@@ -91,26 +99,45 @@ class Begun:
 
 
 _stranded: list[Any] = []
-_contexts: dict[int, Any] = {}  # by the limit of the cache that they have
+
+
+class _Limits(NamedTuple):
+    """What a context of TensorStore has once and for all."""
+
+    cache_bytes: int
+    requests_in_flight: int
+    request_retries: int
+
+    @classmethod
+    def of(cls, now: settings.Settings) -> _Limits:
+        return cls(now.cache_bytes, now.requests_in_flight, now.request_retries)
+
+
+_contexts: dict[_Limits, Any] = {}
 
 
 def _context(*, cached: bool = True) -> Any:
-    limit = settings.current().cache_bytes if cached else 0
-    found = _contexts.get(limit)
-    return _contexts.setdefault(limit, _new_context(limit)) if found is None else found
+    limits = _Limits.of(settings.current())
+    if not cached:
+        limits = limits._replace(cache_bytes=0)
+    found = _contexts.get(limits)
+    return _contexts.setdefault(limits, _new_context(limits)) if found is None else found
 
 
-def _new_context(limit: int) -> Any:
+def _new_context(limits: _Limits) -> Any:
     for name, value in _CURL.items():
         os.environ.setdefault(name, value)
     import tensorstore as ts
 
-    retries = {f"{server}_request_retries": _RETRIES for server in ("gcs", "http", "s3")}
-    return ts.Context({"cache_pool": {"total_bytes_limit": limit}, **retries})
+    spec: dict[str, Any] = {"cache_pool": {"total_bytes_limit": limits.cache_bytes}}
+    for server in _SERVERS:
+        spec[f"{server}_request_concurrency"] = {"limit": limits.requests_in_flight}
+        spec[f"{server}_request_retries"] = {"max_retries": limits.request_retries, **_PAUSES}
+    return ts.Context(spec)
 
 
 class Opened:
-    """An array that is opened when it is first read, and again for every other limit of the cache: TensorStore fixes it then.
+    """An array that is opened when it is first read, and again for other settings: TensorStore fixes its limits then.
 
     Parameters
     ----------
@@ -120,20 +147,20 @@ class Opened:
 
     def __init__(self, open_array: Callable[[], Any]) -> None:
         self._open_array = open_array
-        self._arrays: dict[int, Any] = {}
+        self._arrays: dict[_Limits, Any] = {}
         _opened.add(self)
 
     def __call__(self) -> Any:
-        """Give the array with the cache of the settings that hold here."""
-        limit = settings.current().cache_bytes
-        found = self._arrays.get(limit)
+        """Give the array with the limits that hold here."""
+        limits = _Limits.of(settings.current())
+        found = self._arrays.get(limits)
         if found is None:
-            found = self._arrays[limit] = self._open_array()
+            found = self._arrays[limits] = self._open_array()
         return found
 
-    def forget(self, but: int | None = None) -> None:
-        """Let go what is open, and what the cache holds of it; but for one limit."""
-        self._arrays = {limit: found for limit, found in self._arrays.items() if limit == but}
+    def forget(self, but: _Limits | None = None) -> None:
+        """Let go what is open, and what the cache holds of it; but for some limits."""
+        self._arrays = {limits: found for limits, found in self._arrays.items() if limits == but}
 
 
 _opened: weakref.WeakSet[Opened] = weakref.WeakSet()
@@ -142,9 +169,9 @@ _opened: weakref.WeakSet[Opened] = weakref.WeakSet()
 def _forget_other_limits(now: settings.Settings) -> None:
     if not usable():  # to let go what a parent has opened is to use it
         return
-    kept = now.cache_bytes
-    for limit in [limit for limit in _contexts if limit != kept]:
-        _contexts.pop(limit, None)
+    kept = _Limits.of(now)
+    for limits in [limits for limits in _contexts if limits != kept]:
+        _contexts.pop(limits, None)
     for opened in list(_opened):
         opened.forget(kept)
 
@@ -159,6 +186,8 @@ def open_zarr(
     write: bool = False,
     fill: bool = True,
     store_fill: bool = False,
+    sync: bool = True,
+    cached: bool = True,
 ) -> Any:
     """Open a Zarr array.
 
@@ -174,6 +203,10 @@ def open_zarr(
         Chunks that are not there read as the fill value; else they are an error.
     store_fill : bool
         Chunks of nothing but the fill value are written, too; else they are left out.
+    sync : bool
+        What is written is on the disk when a write is over; else when the operating system comes to it.
+    cached : bool
+        TensorStore keeps decoded chunks.
 
     Returns
     -------
@@ -184,13 +217,55 @@ def open_zarr(
     One of `ERRORS`
         TensorStore does not know, or does not accept, what is there.
     """
+    metadata = checksummed(folder) if write and zarr_format == 2 else None
     return open_array(
-        "zarr3" if zarr_format == 3 else "zarr",
-        {"driver": "file", "path": f"{folder.absolute()}/"},
+        "zarr" if zarr_format == 2 and metadata is None else "zarr3",
+        {"driver": "file", "path": f"{folder.absolute()}/", "file_io_sync": sync},
         write=write,
         fill=fill,
         store_fill=store_fill,
+        cached=cached,
+        **({} if metadata is None else {"metadata": metadata, "assume_metadata": True}),
     )
+
+
+def checksummed(folder: Path) -> dict[str, Any] | None:
+    """Give metadata of Zarr 3 by which chunks of an array of Zarr 2 are written with checksums; ``None``: it has no place for them.
+
+    Zarr 2 has none but inside of what a codec makes. A frame of zstd may end with one of the voxels, which all its decoders
+    look at, though the metadata do not say so: TensorStore does not open an array of Zarr 2 whose metadata do.
+    """
+    stored = json.loads((folder / ".zarray").read_text())
+    compressor, fill = stored["compressor"] or {}, stored["fill_value"]
+    if compressor.get("id") != "zstd" or stored["filters"] or stored["order"] != "C":
+        return None
+    if not isinstance(stored["dtype"], str):
+        return None
+    dtype = np.dtype(stored["dtype"])
+    if dtype.kind == "f":
+        fits = isinstance(fill, (int, float)) or fill in {"NaN", "Infinity", "-Infinity"}
+    else:
+        fits = dtype.kind in "biu" and isinstance(fill, int)
+    if not fits:
+        return None
+    endian = "big" if dtype.str[0] == ">" else "little"
+    separator = stored.get("dimension_separator", ".")
+    return {
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": stored["shape"],
+        "data_type": dtype.name,
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": stored["chunks"]}},
+        "chunk_key_encoding": {"name": "v2", "configuration": {"separator": separator}},
+        "codecs": [
+            {"name": "bytes", "configuration": {"endian": endian}},
+            {
+                "name": "zstd",
+                "configuration": {"level": compressor.get("level", 1), "checksum": True},
+            },
+        ],
+        "fill_value": bool(fill) if dtype.kind == "b" else fill,
+    }
 
 
 def open_array(
@@ -228,7 +303,8 @@ def open_array(
         "open": True,  # as an argument it would undo an `assume_metadata` of `more`
         **more,
     }
-    return ts.open(spec, context=_context(cached=cached), read=True, write=write).result()
+    opening = ts.open(spec, context=_context(cached=cached), read=True, write=write)
+    return opening.result(timeout=settings.current().remote_seconds)
 
 
 class DeniedError(SourceError):
@@ -263,6 +339,20 @@ class KeyValues:
         except ERRORS as error:
             raise self._failure(error, f"{self.where}/{key}") from cause(error)
         return bytes(result.value) if result.state == "value" else None
+
+    def has(self, key: str) -> bool:
+        """Whether something is at a key; no more than a byte of it is asked for.
+
+        Raises
+        ------
+        SourceError
+            The server cannot be reached, or refuses.
+        """
+        try:
+            asked = self._opened().read(key, byte_range=slice(0, 1))
+            return bool(asked.result(timeout=PATIENCE).state == "value")
+        except ERRORS as error:
+            raise self._failure(error, f"{self.where}/{key}") from cause(error)
 
     def names(self) -> frozenset[str] | None:
         """Give all keys; ``None`` where the server does not tell, or has no end of them."""

@@ -105,3 +105,18 @@ def test_what_is_not_set_is_an_error_and_other_text_stays(monkeypatch):
     with pytest.raises(SourceError, match="SIGNATURE"):
         reveal("https://example.org/a?${secret:SIGNATURE}")
     assert reveal("${secret:}/${root:a}/$${x}") == "${secret:}/${root:a}/$${x}"
+
+
+def test_a_signature_that_a_document_holds_is_not_saved_beside_voxels(document, tmp_path):
+    """Nor is it shown; one that the document only names may be, so that what was written tells where it came from."""
+    literal = document.replace("${sig}", f"{SECRET}&x=1").replace(
+        "sig: {env: SIGNATURE, secret: true}", ""
+    )
+    named = document.replace("}'}}", "}&x=1'}}")
+    for text, kept in ((literal, ""), (named, "?sig=${secret:SIGNATURE}")):
+        array = experiment_of(text).arrays["raw"]
+        path = array.save(tmp_path / f"out{len(kept)}.zarr")
+        said = b"".join(file.read_bytes() for file in path.rglob("*") if file.is_file())
+        assert SECRET.encode() not in said
+        assert f'a.zarr{kept}"'.encode() in said
+    assert SECRET not in repr(experiment_of(named).arrays["raw"])

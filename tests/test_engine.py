@@ -101,6 +101,10 @@ class Node:
     operation: Add | None = None
     name: str = "node"
 
+    @property
+    def input_keys(self):
+        return [("sources", i) for i in range(len(self.inputs))]
+
     def describe(self):
         return self.name
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +14,10 @@ from dacapo_like import ZarrArrayConfig, from_numpy, verify
 from dacapo_like.errors import ReadError
 from dacapo_like.manifest import FILE_NAME
 from dacapo_like.materialize import materialize
+
+sys.path.insert(0, str(Path(__file__).parent / "sources"))
+
+from web_server import serving  # behind the above
 
 
 def voxels():
@@ -93,3 +99,54 @@ def test_a_copy_is_watched_too(tmp_path):
     (tmp_path / "b.zarr" / "0" / "c" / "0" / "0").unlink()
     with pytest.raises(ReadError, match="lost"):
         opened(tmp_path / "b.zarr")[...]
+
+
+def served(web, path, **fields):
+    return opened(f"{web.url}/{path.name}", **fields)
+
+
+@pytest.mark.parametrize(
+    ("options", "lost"),
+    [({}, "0/c/1/2"), ({"shards": (8, 8)}, "0/c/0/1"), ({"version": "0.4"}, "0/1/2")],
+)
+@pytest.mark.parametrize("missing", ["fill", "warn", "error"])
+@pytest.mark.filterwarnings(
+    "ignore::dacapo_like.errors.DataWarning"
+)  # of chunks that were left out
+def test_a_chunk_that_a_server_lost_is_an_error_too(tmp_path, options, lost, missing):
+    path = written(tmp_path, **options)
+    with serving(tmp_path) as web:
+        if missing != "error":
+            np.testing.assert_array_equal(served(web, path, missing=missing)[...], voxels())
+        (path / lost).unlink()
+        array = served(web, path, missing=missing)
+        with pytest.raises(ReadError, match=r"lost|missing") as error:
+            array[4:8, 8:12]
+        if missing != "error":
+            assert f"no file {lost[2:]}" in str(error.value)
+            with pytest.raises(ReadError, match="lost"):
+                array[...]
+        np.testing.assert_array_equal(array[:4, :4], voxels()[:4, :4])
+        if missing == "fill":
+            np.testing.assert_array_equal(array[8:, :8], voxels()[8:, :8])
+
+
+def test_a_server_is_asked_for_the_list_only_when_a_chunk_is_not_there(tmp_path):
+    path = written(tmp_path)
+    with serving(tmp_path) as web:
+        array = served(web, path)
+        np.testing.assert_array_equal(array[:8], voxels()[:8])
+        assert not [name for name in web.paths if name.endswith(FILE_NAME)]
+        for _ in range(3):
+            np.testing.assert_array_equal(array[...], voxels())
+        assert len([name for name in web.paths if name.endswith(FILE_NAME)]) == 1
+
+
+def test_without_the_list_zarr_s_own_rule_holds_for_servers(tmp_path):
+    path = written(tmp_path)
+    (path / "0" / "c" / "1" / "2").unlink()
+    (path / "0" / FILE_NAME).unlink()
+    with serving(tmp_path) as web:
+        array = served(web, path)
+        for _ in range(2):
+            assert not array[4:8, 8:12].any()

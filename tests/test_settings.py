@@ -86,10 +86,26 @@ def test_the_environment_sets_every_setting():
         "DACAPO_LIKE_CACHE_BYTES": "512MiB",
         "DACAPO_LIKE_READS_IN_FLIGHT": "7",
         "DACAPO_LIKE_BYTES_AT_ONCE": "1MiB",
+        "DACAPO_LIKE_READ_BYTES": "8GiB",
+        "DACAPO_LIKE_REQUESTS_IN_FLIGHT": "5",
+        "DACAPO_LIKE_REQUEST_RETRIES": "0",
+        "DACAPO_LIKE_REMOTE_SECONDS": "60",
+        "DACAPO_LIKE_OPEN_FILES": "12",
+        "DACAPO_LIKE_URL_SCHEMES": "https",
+        "DACAPO_LIKE_URL_HOSTS": "localhost",
         "PATH": "/bin",
     }
     assert from_environment(variables) == Settings(
-        cache_bytes=2**29, reads_in_flight=7, bytes_at_once=2**20
+        cache_bytes=2**29,
+        reads_in_flight=7,
+        bytes_at_once=2**20,
+        read_bytes=2**33,
+        requests_in_flight=5,
+        request_retries=0,
+        remote_seconds=60,
+        open_files=12,
+        url_schemes=("https",),
+        url_hosts=("localhost",),
     )
     assert {f"DACAPO_LIKE_{field.name.upper()}" for field in attrs.fields(Settings)} < set(
         variables
@@ -220,3 +236,33 @@ def test_who_watches_is_told_what_holds_now():
         assert [settings.cache_bytes for settings in told] == [7, 7]
     finally:
         watchers.remove(tell)
+
+
+def test_the_command_line_sets_them():
+    from click.testing import CliRunner
+
+    from dacapo_like.cli import main
+
+    command = ["--setting", "read_bytes=3GiB", "--setting", "open_files=7", "schema", "--help"]
+    done = CliRunner().invoke(main, command)
+    assert done.exit_code == 0, done.output
+    assert (current().read_bytes, current().open_files) == (3 * 2**30, 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("read_byte=1", "did you mean 'read_bytes'"),
+        ("read_bytes", "NAME=VALUE"),
+        ("read_bytes=much", "setting read_bytes: not a number of bytes"),
+        ("open_files=0", "at least 1"),
+    ],
+)
+def test_what_the_command_line_cannot_set(text, message):
+    from click.testing import CliRunner
+
+    from dacapo_like.cli import main
+
+    done = CliRunner().invoke(main, ["--setting", text, "list", "nothing.yaml"])
+    assert done.exit_code == 1
+    assert message in done.output

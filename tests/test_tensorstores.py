@@ -1,9 +1,11 @@
+import json
 import multiprocessing
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
 import attrs
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -189,7 +191,7 @@ def test_an_array_that_is_not_read_any_more_keeps_no_cache_of_another_limit(path
     opened_array = tensorstores.Opened(lambda: tensorstores.open_zarr(path, 3))
     dacapo_like.configure(cache_bytes="3MiB")
     opened_array()
-    assert list(opened_array._arrays) == [3 * 2**20]
+    assert [limits.cache_bytes for limits in opened_array._arrays] == [3 * 2**20]
     dacapo_like.configure(cache_bytes="4MiB")
     assert not opened_array._arrays
 
@@ -217,3 +219,91 @@ def test_voxels_are_the_same_under_all_settings(path, as_before):
         np.testing.assert_array_equal(array[3:17, 2:19], expected[3:17, 2:19])
         with dacapo_like.using(cache_bytes=2**10):
             np.testing.assert_array_equal(array[3:17, 2:19], expected[3:17, 2:19])
+
+
+@pytest.mark.parametrize("dtype", ["|b1", "|u1", "<u2", ">i4", "<f4", "<u8"])
+@pytest.mark.parametrize("separator", [".", "/"])
+def test_chunks_of_zarr_2_are_written_with_checksums_that_everybody_looks_at(
+    tmp_path, dtype, separator
+):
+    voxels = np.random.default_rng(0).integers(0, 2, (10, 12)).astype(dtype)
+    made = zarr.create_array(
+        tmp_path / "a.zarr",
+        shape=voxels.shape,
+        chunks=(8, 8),
+        dtype=dtype,
+        zarr_format=2,
+        compressors=numcodecs.Zstd(level=3),
+        chunk_key_encoding={"name": "v2", "separator": separator},
+    )
+    document = json.loads((tmp_path / "a.zarr" / ".zarray").read_text())
+    document["compressor"].pop("checksum", None)  # as TensorStore wants it
+    (tmp_path / "a.zarr" / ".zarray").write_text(json.dumps(document))
+    made[:8, :8] = ~voxels[:8, :8] if dtype == "|b1" else voxels[:8, :8] + 1  # has none
+    tensorstores.open_zarr(tmp_path / "a.zarr", 2, write=True)[2:] = voxels[2:]
+    tensorstores.open_zarr(tmp_path / "a.zarr", 2, write=True)[:2] = voxels[:2]
+    for found in (
+        zarr.open_array(tmp_path / "a.zarr", mode="r")[...],
+        tensorstores.open_zarr(tmp_path / "a.zarr", 2)[...].read().result(),
+    ):
+        np.testing.assert_array_equal(found, voxels)
+    chunk = tmp_path / "a.zarr" / f"0{separator}0"
+    stored = bytearray(chunk.read_bytes())
+    assert stored[4] & 4, "the flag of a frame that ends with a checksum"
+    stored[-1] ^= 1
+    chunk.write_bytes(stored)
+    with pytest.raises(ValueError, match="checksum"):
+        tensorstores.open_zarr(tmp_path / "a.zarr", 2)[...].read().result()
+    with pytest.raises(RuntimeError, match="checksum"):
+        zarr.open_array(tmp_path / "a.zarr", mode="r")[...]
+
+
+@pytest.mark.parametrize(("dtype", "fill"), [("<f4", "NaN"), ("<f8", "-Infinity"), ("<f4", 0)])
+def test_fill_values_that_are_no_numbers_stay_what_they_are(tmp_path, dtype, fill):
+    array = zarr.create_array(
+        tmp_path / "a.zarr",
+        shape=(8,),
+        chunks=(4,),
+        dtype=dtype,
+        zarr_format=2,
+        compressors=numcodecs.Zstd(level=3),
+        fill_value=float(fill),
+    )
+    document = json.loads((tmp_path / "a.zarr" / ".zarray").read_text())
+    document["compressor"].pop("checksum", None)
+    (tmp_path / "a.zarr" / ".zarray").write_text(json.dumps(document))
+    assert tensorstores.checksummed(tmp_path / "a.zarr") is not None
+    tensorstores.open_zarr(tmp_path / "a.zarr", 2, write=True)[1:2] = 5
+    found = zarr.open_array(tmp_path / "a.zarr", mode="r")[...]
+    np.testing.assert_array_equal(found, [float(fill), 5, *[float(fill)] * 6])
+    assert array.fill_value == float(fill) or np.isnan(array.fill_value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"compressor": None},
+        {"compressor": {"id": "blosc", "cname": "lz4", "clevel": 5, "shuffle": 1, "blocksize": 0}},
+        {"fill_value": None},
+        {"fill_value": 0.0},
+        {"order": "F"},
+        {"dtype": "<c8", "fill_value": None},
+    ],
+)
+def test_what_zarr_2_has_no_checksum_for_is_written_as_ever(tmp_path, changes):
+    document = {
+        "zarr_format": 2,
+        "shape": [4, 4],
+        "chunks": [4, 4],
+        "dtype": "<u2",
+        "fill_value": 0,
+        "order": "C",
+        "filters": None,
+        "compressor": {"id": "zstd", "level": 3},
+    }
+    (tmp_path / ".zarray").write_text(json.dumps(document | changes))
+    assert tensorstores.checksummed(tmp_path) is None
+    tensorstores.open_zarr(tmp_path, 2, write=True)[...] = 5
+    assert (zarr.open_array(tmp_path, mode="r")[...] == 5).all()
+    (tmp_path / ".zarray").write_text(json.dumps(document))
+    assert tensorstores.checksummed(tmp_path) is not None

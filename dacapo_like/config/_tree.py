@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import attrs
 
 from dacapo_like.errors import DocumentError, KeyPath, Problem, format_key
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_BYTES = 8 * 2**20
 """Size of a document."""
@@ -332,6 +330,45 @@ def kind(value: object) -> str:
             return "a list"
         case _:
             return "a mapping"
+
+
+def check_plain(data: Any) -> None:
+    """Refuse data that was read from no text where it is too deep, too much, without end, or has keys that are no strings.
+
+    Raises
+    ------
+    DocumentError
+        What it is, and under which key.
+    """
+    stack: list[tuple[KeyPath, Any]] = [((), data)]
+    count = 0
+    while stack:
+        path, value = stack.pop()
+        count += 1
+        if count > MAX_NODES:
+            raise DocumentError(
+                "the document holds too much",
+                expected=f"at most {MAX_NODES} values",
+                code="DL002",
+            )
+        if not isinstance(value, (Mapping, list, tuple)):
+            continue
+        if len(path) >= MAX_DEPTH:
+            raise DocumentError(
+                "lists and mappings are nested too deep",
+                expected=f"at most {MAX_DEPTH} levels",
+                code="DL002",
+            )
+        if isinstance(value, Mapping):
+            for key, item in value.items():
+                if not isinstance(key, str):
+                    under = f" under {format_key(path)}" if path else ""
+                    raise DocumentError(
+                        f"a key must be a string{under}", got=type(key).__name__, code="DL004"
+                    )
+                stack.append(((*path, key), item))
+        else:
+            stack.extend(((*path, index), item) for index, item in enumerate(value))
 
 
 def _unfold(root: Entry) -> Tree:

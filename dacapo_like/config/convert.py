@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dacapo_like.config.document import format_of, parse_document
-from dacapo_like.config.loading import document_of, dump, load_config, load_document
+from dacapo_like.config.converter import Library
+from dacapo_like.config.document import format_of, parse_document, write_document
+from dacapo_like.config.loading import document_of, dump, load_document, whole
+from dacapo_like.config.parameters import escaped
 from dacapo_like.config.respelling import respelled
+from dacapo_like.config.unstructuring import unstructure
 from dacapo_like.errors import DocumentError
 from dacapo_like.replacing import replace_file
 
 
-def convert(old: str | Path, new: str | Path, *, overwrite: bool = False) -> None:
-    """Write what a document says into another one, in the short spelling; comments are not kept.
+def convert(
+    old: str | Path, new: str | Path, *, overwrite: bool = False, store: Library | None = None
+) -> None:
+    """Write what a document says into another one, in the short spelling; comments are not kept, references by name are.
 
     Parameters
     ----------
@@ -23,6 +28,8 @@ def convert(old: str | Path, new: str | Path, *, overwrite: bool = False) -> Non
         others absolute: they keep naming the same files. It appears when it is complete, or not at all.
     overwrite : bool
         Replace a document that is there already.
+    store : ConfigStore, optional
+        Where names of arrays are looked up that the document does not have.
 
     Raises
     ------
@@ -39,7 +46,10 @@ def convert(old: str | Path, new: str | Path, *, overwrite: bool = False) -> Non
             where=str(new),
             hint="overwrite=True (--overwrite) replaces it",
         )
-    text = dump(load_config(old), form, relative_to=target.parent)
+    loaded = load_document(document_of(old), store=store)
+    config = whole(loaded)
+    data = unstructure(config, relative_to=target.parent, names=loaded.references())
+    text = write_document(escaped(data), form)
     try:
         replace_file(target, text)
     except OSError as error:
@@ -48,13 +58,15 @@ def convert(old: str | Path, new: str | Path, *, overwrite: bool = False) -> Non
         ) from error
 
 
-def convert_in_place(path: str | Path) -> bool:
+def convert_in_place(path: str | Path, *, store: Library | None = None) -> bool:
     """Put the short spelling into a document itself: only keys, types and numbers change, and nothing around them.
 
     Parameters
     ----------
     path : path
         The document. It is replaced when the new one is complete and has been read back as the same configs.
+    store : ConfigStore, optional
+        Where names of arrays are looked up that the document does not have.
 
     Returns
     -------
@@ -68,12 +80,13 @@ def convert_in_place(path: str | Path) -> bool:
     InvalidDocumentError
         It has problems; all of them are in ``problems``.
     """
-    target, config, document = Path(path).absolute(), load_config(path), document_of(path)
+    target, document = Path(path).absolute(), document_of(path)
+    config = whole(load_document(document, store=store))
     text = respelled(document)
     if text == document.text:
         return False
     read_again = parse_document(text, format=format_of(target), directory=target.parent)
-    again = load_document(read_again).config
+    again = load_document(read_again, store=store).config
     if again is None or dump(again) != dump(config):
         raise DocumentError(
             "the document cannot be respelled where it is",

@@ -1,15 +1,14 @@
-"""Between plain data and configs, through one strict cattrs converter that reports every problem with its key path."""
+"""From plain data to configs, through one strict cattrs converter that reports every problem with its key path."""
 
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar, copy_context
+from contextvars import ContextVar
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol, Union, get_args, get_origin
+from typing import Any, Literal, NamedTuple, Protocol, get_args
 
 import attrs
 from cattrs import Converter
@@ -20,8 +19,9 @@ from cattrs.errors import (
     IterableValidationError,
     IterableValidationNote,
 )
-from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.gen import make_dict_structure_fn
 
+from dacapo_like.config._types import each_path, is_union, origin, renames
 from dacapo_like.config.dacapo import (
     class_of,
     has_type,
@@ -33,7 +33,7 @@ from dacapo_like.config.dacapo import (
 from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.document import Document
 from dacapo_like.config.parameters import resolve_parameters
-from dacapo_like.config.project import project_of
+from dacapo_like.config.project import located, project_of
 from dacapo_like.config.scalars import (
     structure_bool,
     structure_coordinate,
@@ -48,7 +48,7 @@ from dacapo_like.config.scalars import (
 from dacapo_like.core import ArrayConfig, Named, document_key
 from dacapo_like.errors import ConfigError, DacapoLikeError, DocumentError, KeyPath, did_you_mean
 from dacapo_like.fields import document_fields, first_repeated
-from dacapo_like.geometry import Coordinate, Roi, plain_number
+from dacapo_like.geometry import Coordinate, Roi
 
 MAX_TREE_DEPTH = 64
 """Configs inside each other, references followed."""
@@ -211,11 +211,6 @@ def _placed(document: Document, finding: Finding) -> str:
 
 
 _structuring: ContextVar[Structuring] = ContextVar("structuring")
-_relative_to: ContextVar[Path | None] = ContextVar("relative_to", default=None)
-_roots: ContextVar[Mapping[str, str]] = ContextVar("roots", default=types.MappingProxyType({}))
-_names: ContextVar[Mapping[ArrayConfig, str]] = ContextVar(
-    "names", default=types.MappingProxyType({})
-)
 
 
 def structure(
@@ -373,16 +368,8 @@ def _pairs(value: Any) -> list[tuple[str, Any]]:
     return [(name, item) for name, item in pairs]
 
 
-def _origin(target: Any) -> Any:
-    return get_origin(target) or target
-
-
 def _is_array(target: Any) -> bool:
     return target is ArrayConfig
-
-
-def _is_union(target: Any) -> bool:
-    return _origin(target) in (Union, types.UnionType)
 
 
 def _union_hook(target: Any) -> Callable[[Any, Any], Any]:
@@ -402,9 +389,9 @@ def _union_hook(target: Any) -> Callable[[Any, Any], Any]:
 
 
 def _fits(value: Any, member: Any) -> bool:
-    origin = _origin(member)
+    kind = origin(member)
     if isinstance(value, bool):
-        return origin is bool
+        return kind is bool
     kinds: dict[Any, tuple[type, ...]] = {
         int: (int,),
         float: (int, float, Decimal),
@@ -415,7 +402,7 @@ def _fits(value: Any, member: Any) -> bool:
         Named: (dict, list),
         ArrayConfig: (dict, str),
     }
-    return isinstance(value, kinds.get(origin, ()))
+    return isinstance(value, kinds.get(kind, ()))
 
 
 def _type_name(member: Any) -> str:
@@ -427,7 +414,7 @@ def _type_name(member: Any) -> str:
         tuple: "a list",
         bool: "true or false",
     }
-    return names.get(_origin(member), "a mapping")
+    return names.get(origin(member), "a mapping")
 
 
 # Configs
@@ -458,32 +445,29 @@ def _with_full_paths(value: Mapping[str, Any], config_class: type[Any]) -> dict[
         key = document_key(field)
         if field.metadata.get("path") and key in given:
             try:
-                given[key] = _each_path(given[key], _full_path)
+                given[key] = each_path(given[key], _full_path)
             except ConfigError as error:
                 error.key = (key, *error.key)
                 raise
     return given
 
 
-def _each_path(value: Any, change: Callable[[str], str]) -> Any:
-    """Change a file name, or every one in a list of them, or of lists."""
-    if isinstance(value, (list, tuple)):
-        return [_each_path(item, change) for item in value]
-    return change(value) if isinstance(value, str) else value
-
-
 def _full_path(path: str) -> str:
     directory = _structuring.get().directory
     rooted = _ROOTED.fullmatch(path)
     if rooted is not None:
-        return "/".join(filter(None, (project_of(directory).root(rooted[1]), rooted[2])))
-    return path if "://" in path else str(directory / Path(path).expanduser())
+        return "/".join(filter(None, (_root(rooted[1], directory), rooted[2])))
+    return located(path, directory)
 
 
-def _renames(config_class: type[Any]) -> dict[str, Any]:
-    return {
-        field.name: override(rename=document_key(field)) for field in attrs.fields(config_class)
-    }
+def _root(name: str, directory: Path) -> str:
+    """Give what a name stands for in the settings of the project; what is wrong with them is said with its place there."""
+    try:
+        project = project_of(directory)
+    except (ConfigError, DocumentError) as error:
+        what = f"{error.where}: {error.message}"
+        raise ConfigError(what, hint=error.hint, code=error.code) from error
+    return project.root(name)
 
 
 def _attrs_structure_hook(config_class: type[Any]) -> Callable[[Any, Any], Any]:
@@ -492,7 +476,7 @@ def _attrs_structure_hook(config_class: type[Any]) -> Callable[[Any, Any], Any]:
         converter,
         _cattrs_forbid_extra_keys=True,
         _cattrs_detailed_validation=True,
-        **_renames(config_class),
+        **renames(config_class),
     )
 
     def structure_class(value: Any, _: Any) -> Any:
@@ -501,113 +485,6 @@ def _attrs_structure_hook(config_class: type[Any]) -> Callable[[Any, Any], Any]:
         return from_mapping(_with_full_paths(value, config_class), config_class)
 
     return structure_class
-
-
-def _attrs_unstructure_hook(config_class: type[Any]) -> Callable[[Any], dict[str, Any]]:
-    if not getattr(config_class, "in_documents", True):
-        return _refuse_to_unstructure
-    to_mapping = make_dict_unstructure_fn(
-        config_class, converter, _cattrs_omit_if_default=True, **_renames(config_class)
-    )
-    order = [document_key(field) for field in document_fields(config_class)]
-    paths = [
-        document_key(field) for field in attrs.fields(config_class) if field.metadata.get("path")
-    ]
-
-    def unstructure_class(config: Any) -> dict[str, Any]:
-        given = to_mapping(config)
-        data = {key: given[key] for key in order if key in given}
-        for key in set(paths) & set(data):
-            data[key] = _each_path(data[key], _relative_path)
-        return {"type": config.tag, **data} if isinstance(config, ArrayConfig) else data
-
-    return unstructure_class
-
-
-def _refuse_to_unstructure(config: ArrayConfig) -> dict[str, Any]:
-    raise ConfigError(
-        "an array in memory cannot be written into a document",
-        where=config.describe(),
-        hint="materialize it and refer to the file",
-    )
-
-
-def _unstructure_child(config: ArrayConfig) -> Any:
-    """Write the name of an array that the experiment names, else the config itself."""
-    name = _names.get().get(config)
-    return name if name is not None else converter.unstructure(config, type(config))
-
-
-def _unstructure_experiment(config: ExperimentConfig) -> dict[str, Any]:
-    token = _names.set({array: name for name, array in config.arrays.items()})
-    try:
-        arrays = {}
-        for name, array in config.arrays.items():
-            arrays[name] = converter.unstructure(array, type(array))
-            if arrays[name].get("name") == name:
-                del arrays[name]["name"]
-        datasets = [converter.unstructure(dataset) for dataset in config.datasets]
-    finally:
-        _names.reset(token)
-    patches = {name: converter.unstructure(part) for name, part in config.patches.items()}
-    parts = {"arrays": arrays, "datasets": datasets, "patches": patches}
-    return {key: part for key, part in parts.items() if part or key == "arrays"}
-
-
-def _unstructure_item(item: Any) -> Any:
-    return (
-        _unstructure_child(item) if isinstance(item, ArrayConfig) else converter.unstructure(item)
-    )
-
-
-def _relative_path(path: str) -> str:
-    for name, root in _roots.get().items():
-        if path == root or path.startswith(f"{root}/"):
-            return f"${{root:{name}}}{path.removeprefix(root)}"
-    base = _relative_to.get()
-    if base is None or "://" in path or not Path(path).is_relative_to(base):
-        return path
-    return Path(path).relative_to(base).as_posix()
-
-
-def unstructure(
-    config: ArrayConfig | ExperimentConfig,
-    *,
-    relative_to: Path | None = None,
-    roots: Mapping[str, str] | None = None,
-    names: Mapping[ArrayConfig, str] | None = None,
-) -> dict[str, Any]:
-    """Turn a config into the plain data of a document: keys in the order of its fields, defaults left out.
-
-    Parameters
-    ----------
-    config : ArrayConfig or ExperimentConfig
-        Arrays of an experiment that are used by others of it become references by name.
-    relative_to : Path, optional
-        File names below this directory are written relative to it.
-    roots : mapping of str to str, optional
-        Folders by name; a file name below one of them is written ``${root:NAME}/…``.
-    names : mapping of ArrayConfig to str, optional
-        Inputs that are written as references by name.
-
-    Raises
-    ------
-    ConfigError
-        The tree holds an array in memory.
-    """
-
-    def written() -> dict[str, Any]:
-        _relative_to.set(relative_to)
-        _roots.set(roots or {})
-        _names.set(names or {})
-        data: dict[str, Any] = converter.unstructure(config)
-        return data
-
-    return copy_context().run(written)
-
-
-def _is_array_field(target: Any) -> bool:
-    return target is ArrayConfig or (_is_union(target) and ArrayConfig in get_args(target))
 
 
 def _make_converter() -> Converter:
@@ -623,30 +500,14 @@ def _make_converter() -> Converter:
     }.items():
         made.register_structure_hook(target, hook)
     made.register_structure_hook_factory(attrs.has, _attrs_structure_hook)
-    made.register_unstructure_hook_factory(attrs.has, _attrs_unstructure_hook)
     made.register_structure_hook_func(_is_array, _structure_array)
-    made.register_structure_hook_func(lambda t: _origin(t) is Literal, structure_literal)
-    made.register_structure_hook_factory(_is_union, _union_hook)
+    made.register_structure_hook_func(lambda t: origin(t) is Literal, structure_literal)
+    made.register_structure_hook_factory(is_union, _union_hook)
     made.register_structure_hook_func(lambda t: t == int | float, structure_number)
-    made.register_structure_hook_factory(lambda t: _origin(t) is Named, _named_hook)
+    made.register_structure_hook_factory(lambda t: origin(t) is Named, _named_hook)
     made.register_structure_hook_factory(
-        lambda t: _origin(t) is tuple and get_args(t)[1:] == (Ellipsis,),
+        lambda t: origin(t) is tuple and get_args(t)[1:] == (Ellipsis,),
         lambda t: _tuple_hook(t, made),
-    )
-    made.register_unstructure_hook_func(
-        lambda t: _origin(t) is Named,
-        lambda v: {key: _unstructure_item(item) for key, item in v.items()},
-    )
-    made.register_unstructure_hook(Coordinate, lambda v: [plain_number(item) for item in v])
-    made.register_unstructure_hook(
-        Roi, lambda v: {"offset": made.unstructure(v.offset), "shape": made.unstructure(v.shape)}
-    )
-    made.register_unstructure_hook(ExperimentConfig, _unstructure_experiment)
-    made.register_unstructure_hook_func(
-        _is_array_field, lambda v: None if v is None else _unstructure_child(v)
-    )
-    made.register_unstructure_hook_func(
-        lambda t: _origin(t) is tuple, lambda v: [_unstructure_item(item) for item in v]
     )
     return made
 

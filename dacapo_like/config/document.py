@@ -59,6 +59,7 @@ __all__ = [
     "format_of",
     "parse_document",
     "read_document",
+    "read_text",
     "write_document",
 ]
 
@@ -188,10 +189,20 @@ def read_document(path: str | Path) -> Document:
     """
     file = Path(path)
     form = format_of(file)
-    with _errors_in(str(path)):
-        text = _decode(_load(file))
     directory = file.absolute().parent
-    return parse_document(text, format=form, path=path, directory=directory)
+    return parse_document(read_text(path), format=form, path=path, directory=directory)
+
+
+def read_text(path: str | Path) -> str:
+    """Read a text file as documents are read: it is regular, of at most 8 MiB, and UTF-8.
+
+    Raises
+    ------
+    DocumentError
+        It is not, or cannot be read.
+    """
+    with _errors_in(str(path)):
+        return _decode(_load(Path(path)))
 
 
 def format_of(path: str | Path) -> Format:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,7 +14,7 @@ _CUT = "…"
 _BREAKS_OF_YAML = "[\n\x85\u2028\u2029]"  # for others these are characters of a string
 
 
-def excerpt(path: str, line: int, column: int) -> tuple[str, str] | None:
+def excerpt(path: str, line: int, column: int, text: str | None = None) -> tuple[str, str] | None:
     """Show a place in a document.
 
     Parameters
@@ -22,6 +23,8 @@ def excerpt(path: str, line: int, column: int) -> tuple[str, str] | None:
         Of the document.
     line, column : int
         Counted from 1, in characters.
+    text : str, optional
+        Of a document of YAML that is no file.
 
     Returns
     -------
@@ -29,7 +32,7 @@ def excerpt(path: str, line: int, column: int) -> tuple[str, str] | None:
         The line, cut to what fits, and as much space as leads to the column; ``None`` where there is no such line, or the
         document cannot be read.
     """
-    lines = _lines(path)
+    lines = _lines(path) if text is None else re.split(_BREAKS_OF_YAML, text)
     if not 1 <= line <= len(lines):
         return None
     return cut_around(lines[line - 1], column)
@@ -68,7 +71,7 @@ def _lines_of_state(path: str, _changed: int, _size: int) -> tuple[str, ...]:
     return tuple(re.split(breaks, text))
 
 
-def _lines(path: str) -> tuple[str, ...]:
+def _lines(path: str) -> Sequence[str]:
     try:
         state = Path(path).stat()
         return _lines_of_state(path, state.st_mtime_ns, state.st_size)

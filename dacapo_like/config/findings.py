@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from pathlib import Path, PurePath
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
-from urllib.parse import quote
 
 import attrs
 
 from dacapo_like.config.excerpt import excerpt
+from dacapo_like.config.sarif import sarif_log
 from dacapo_like.errors import Problem
 
 Format = Literal["text", "json", "github", "sarif"]
 Styles: TypeAlias = "dict[str, str]"
 
-_SARIF = "https://json.schemastore.org/sarif-2.1.0.json"
 _PLAIN = dict.fromkeys(("error", "warning", "place", "faint", "end"), "")
 _COLOURED = {
     "error": "\x1b[1;31m",
@@ -29,7 +28,12 @@ _SLOW = 1.0  # seconds; what took less is not worth saying
 
 
 def format_problems(
-    problems: Sequence[Problem], form: Format, *, files: int, coloured: bool = False
+    problems: Sequence[Problem],
+    form: Format,
+    *,
+    files: int,
+    coloured: bool = False,
+    texts: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
     """Write problems down.
 
@@ -44,6 +48,8 @@ def format_problems(
         How many documents were verified.
     coloured : bool
         Whether text is for a terminal.
+    texts : mapping of str to str
+        Of those documents that are no files, by the paths of the problems.
 
     Returns
     -------
@@ -58,10 +64,10 @@ def format_problems(
     """
     if form == "text":
         styles = _COLOURED if coloured else _PLAIN
-        return "\n".join(line for problem in problems for line in _lines(problem, styles))
+        return "\n".join(line for problem in problems for line in _lines(problem, styles, texts))
     if form == "github":
         return "\n".join(map(_annotation, problems))
-    return json.dumps(_json(problems, files) if form == "json" else _sarif(problems), indent=2)
+    return json.dumps(_json(problems, files) if form == "json" else sarif_log(problems), indent=2)
 
 
 def summary(problems: Sequence[Problem], *, files: int, seconds: float = 0.0) -> str:
@@ -92,7 +98,7 @@ def _count(n: int, noun: str) -> str:
     return f"{n} {noun}{'s' if n != 1 else ''}" if n else ""
 
 
-def _lines(problem: Problem, styles: Styles) -> list[str]:
+def _lines(problem: Problem, styles: Styles, texts: Mapping[str, str]) -> list[str]:
     """Write a problem on one line, and below it what it is about."""
     strong, end = styles[problem.severity], styles["end"]
     said = str(problem)
@@ -101,7 +107,7 @@ def _lines(problem: Problem, styles: Styles) -> list[str]:
     first = f"{styles['place']}{place}{end}: {strong}{problem.severity}{end}{rest}"
     if problem.path is None or problem.line is None or problem.column is None:
         return [first]
-    shown = excerpt(problem.path, problem.line, problem.column)
+    shown = excerpt(problem.path, problem.line, problem.column, texts.get(problem.path))
     if shown is None:
         return [first]
     text, lead = shown
@@ -144,42 +150,3 @@ def _escape(text: str, more: str = "") -> str:
 
 def _with_hint(problem: Problem) -> str:
     return f"{problem.message} ({problem.hint})" if problem.hint else problem.message
-
-
-# SARIF
-
-
-def _sarif(problems: Sequence[Problem]) -> dict[str, Any]:
-    codes = sorted({problem.code for problem in problems})
-    run = {
-        "tool": {"driver": {"name": "dacapo-like verify", "rules": [{"id": c} for c in codes]}},
-        "invocations": [{"executionSuccessful": True}],
-        "columnKind": "unicodeCodePoints",
-        "results": [_result(problem, codes.index(problem.code)) for problem in problems],
-    }
-    return {"$schema": _SARIF, "version": "2.1.0", "runs": [run]}
-
-
-def _result(problem: Problem, rule: int) -> dict[str, Any]:
-    location: dict[str, Any] = (
-        {"logicalLocations": [{"fullyQualifiedName": problem.key}]} if problem.key else {}
-    )
-    if problem.path is not None:
-        physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(problem.path)}}
-        if problem.line is not None:
-            physical["region"] = {"startLine": problem.line, "startColumn": problem.column or 1}
-        location["physicalLocation"] = physical
-    return {
-        "ruleId": problem.code,
-        "ruleIndex": rule,
-        "level": problem.severity,
-        "message": {"text": _with_hint(problem)},
-        "locations": [location] if location else [],
-    }
-
-
-def _uri(path: str) -> str:
-    """Write a path as a reference: relative ones stay relative, with what is no URI escaped."""
-    if PurePath(path).is_absolute():
-        return Path(path).as_uri()
-    return quote(PurePath(path).as_posix(), safe="/")

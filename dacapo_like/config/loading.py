@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 import attrs
 
-from dacapo_like.config.converter import Finding, Library, Structuring, structure, unstructure
+from dacapo_like.config._tree import check_plain
+from dacapo_like.config.converter import Finding, Library, Structuring, structure
 from dacapo_like.config.dacapo import spelled_key
 from dacapo_like.config.dataset import ExperimentConfig
 from dacapo_like.config.datasplits import as_experiment
 from dacapo_like.config.document import Document, read_document, write_document
 from dacapo_like.config.overrides import Overrides, override
 from dacapo_like.config.parameters import escaped, resolve_parameters
+from dacapo_like.config.unstructuring import unstructure
 from dacapo_like.core import ArrayConfig
 from dacapo_like.errors import (
     DacapoLikeError,
@@ -60,6 +62,11 @@ class Loaded:
             message=full_message(error),
             hint=error.hint,
         )
+
+    def references(self) -> dict[ArrayConfig, str]:
+        """Give those arrays of the store that the document itself, which has no problems, refers to, and their names."""
+        borrowed = self.structuring.borrowed
+        return {borrowed[name]: name for name in self.structuring.references}
 
 
 def full_message(error: DacapoLikeError) -> str:
@@ -122,6 +129,7 @@ def _is_of_parameters(document: Document, finding: Finding) -> bool:
 def document_of(target: str | Path | Mapping[str, Any]) -> Document:
     """Read a document, or take a mapping as one."""
     if isinstance(target, Mapping):
+        check_plain(target)
         return Document(
             data=target,
             path=None,

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 
+from dacapo_like.config._tree import check_plain
 from dacapo_like.config.document import Document, parse_document
 from dacapo_like.config.parameters import KEY, is_secret
+from dacapo_like.config.scalars import shorten
 from dacapo_like.errors import (
     ConfigError,
     DacapoLikeError,
@@ -21,7 +23,9 @@ from dacapo_like.errors import (
 
 Overrides: TypeAlias = Mapping[str, Any] | Iterable[str]
 
-_PART = re.compile(r'\[(?P<index>\d+)\]|(?:^|\.)(?:"(?P<quoted>[^"]+)"|(?P<name>[^.\[\]"=]+))')
+_PART = re.compile(
+    r'\[(?P<index>[0-9]{1,9})\]|(?:^|\.)(?:"(?P<quoted>[^"]+)"|(?P<name>[^.\[\]"=]+))'
+)
 
 
 def override(document: Document, overrides: Overrides) -> Document:
@@ -51,7 +55,8 @@ def override(document: Document, overrides: Overrides) -> Document:
         path: KeyPath = ()
         try:
             path = key_path(key)
-            changed = _with(data, path, _parsed(value) if isinstance(value, _Said) else value)
+            changed = _with(data, path, _parsed(value))
+            check_plain(changed)
             _refuse_secret(data, path)
         except DacapoLikeError as error:
             problems.append(_problem(error, key, path))
@@ -68,7 +73,7 @@ def override(document: Document, overrides: Overrides) -> Document:
     )
 
 
-def key_path(text: str) -> KeyPath:
+def key_path(text: object) -> KeyPath:
     """Read a key path as messages write it.
 
     Raises
@@ -83,6 +88,8 @@ def key_path(text: str) -> KeyPath:
     """
     path: list[str | int] = []
     end = 0
+    if not isinstance(text, str):
+        raise _no_key_path(text)
     while end < len(text):
         part = _PART.match(text, end)
         if part is None or (not path and part["index"]):
@@ -90,13 +97,17 @@ def key_path(text: str) -> KeyPath:
         path.append(int(part["index"]) if part["index"] else part["quoted"] or part["name"])
         end = part.end()
     if not path or end < len(text):
-        raise ConfigError(
-            "not a key path",
-            got=repr(text),
-            expected="names with dots between them, such as arrays.raw.level or datasets[0].weight",
-            code="DL124",
-        )
+        raise _no_key_path(text)
     return tuple(path)
+
+
+def _no_key_path(text: object) -> ConfigError:
+    return ConfigError(
+        "not a key path",
+        got=shorten(text),
+        expected="names with dots between them, such as arrays.raw.level or datasets[0].weight",
+        code="DL124",
+    )
 
 
 class _Said(NamedTuple):
@@ -110,7 +121,9 @@ def _split(text: str) -> tuple[str, _Said]:
     return key.strip(), _Said(value if equals else None)
 
 
-def _parsed(said: _Said) -> Any:
+def _parsed(said: Any) -> Any:
+    if not isinstance(said, _Said):
+        return said
     if said.text is None:
         raise ConfigError("an override without a value", expected="key.path=value", code="DL124")
     return parse_document(said.text).data if said.text.strip() else None
@@ -156,7 +169,7 @@ def _problem(error: DacapoLikeError, key: str, path: KeyPath) -> Problem:
     """Say what is wrong with an override; of its value nothing is repeated."""
     return Problem(
         path="override",
-        key=format_key(path) or key,
+        key=format_key(path) or str(key),
         code=error.code,
         message=error.message,
         hint=error.hint,

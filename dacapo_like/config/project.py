@@ -10,6 +10,7 @@ from typing import Any
 import attrs
 
 from dacapo_like.config.document import Document, read_document
+from dacapo_like.config.scalars import shorten
 from dacapo_like.errors import ConfigError, KeyPath, did_you_mean, format_key
 
 FILE_NAME = "dacapo-like.toml"
@@ -113,14 +114,45 @@ def _read(file: Path) -> Project:
     return Project(
         file=file,
         store=store,
-        roots=MappingProxyType(
-            {name: _absolute(root, file.parent) for name, root in roots.items()}
-        ),
+        roots=MappingProxyType({name: _root(document, name) for name in roots}),
     )
 
 
-def _absolute(root: str, folder: Path) -> str:
-    return root.rstrip("/") if "://" in root else str(folder / Path(root).expanduser())
+def _root(document: Document, name: str) -> str:
+    root: str = document.data["roots"][name]
+    try:
+        return located(root.rstrip("/") if "://" in root else root, document.directory)
+    except ConfigError as error:
+        raise _refused(
+            document, ("roots", name), error.what, got=error.got, hint=error.hint, code=error.code
+        ) from error
+
+
+def located(name: str, folder: Path) -> str:
+    """Give a file name with the folder where it starts, if it is relative; URLs stay.
+
+    Raises
+    ------
+    ConfigError
+        It names no file: a NUL is in it, or ``~`` stands before nobody's name.
+
+    Examples
+    --------
+    >>> located("fly.zarr", Path("/data")), located("https://example.org/fly.zarr", Path("/data"))
+    ('/data/fly.zarr', 'https://example.org/fly.zarr')
+    """
+    if "\0" in name:
+        raise ConfigError("not a file name", got=shorten(name), expected="no NUL in it")
+    if "://" in name:
+        return name
+    try:
+        return str(folder / Path(name).expanduser())
+    except (RuntimeError, ValueError) as error:  # the latter: it cannot be written as bytes
+        raise ConfigError(
+            "no home folder of this user",
+            got=shorten(name),
+            hint="write the folder out, or `./` before a name that begins with ~",
+        ) from error
 
 
 def _not_text(document: Document, key: KeyPath, expected: str) -> ConfigError:

@@ -52,7 +52,7 @@ def structure_float(value: Any, _: type) -> float:
         raise wrong_type(value, "a number")
     try:
         number = float(value)
-    except OverflowError:
+    except (OverflowError, ValueError):  # the latter: a signalling NaN of decimal's
         number = float("inf")
     if not isfinite(number):
         raise ConfigError(

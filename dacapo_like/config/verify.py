@@ -12,6 +12,7 @@ import attrs
 from dacapo_like.config.agreement import experiment_findings
 from dacapo_like.config.converter import Finding, Library
 from dacapo_like.config.dataset import ExperimentConfig
+from dacapo_like.config.document import Document
 from dacapo_like.config.loading import Loaded, document_of, full_message, load_document
 from dacapo_like.config.opening import Opening, Progress
 from dacapo_like.config.overrides import Overrides
@@ -27,10 +28,29 @@ from dacapo_like.errors import (
     format_key,
 )
 
-Target: TypeAlias = "str | Path | Mapping[str, Any] | ArrayConfig"
+Target: TypeAlias = "str | Path | Mapping[str, Any] | ArrayConfig | Stored"
 
 _TOGETHER = 64  # documents of which the headers are opened together
 _MOST_OPEN = 1000  # configs that are kept for the documents that follow
+
+
+@attrs.frozen
+class Stored:
+    """An array of a store, to be verified: what stands in its own document, not what that refers to in the store.
+
+    Attributes
+    ----------
+    name : str
+        In the store.
+    store : ConfigStore
+        Where it is.
+    """
+
+    name: str
+    store: Library
+
+    def __str__(self) -> str:
+        return self.store.place(self.name)
 
 
 def verify(
@@ -78,14 +98,14 @@ def verify_all(
 
     Parameters
     ----------
-    targets : sequence of path, mapping or ArrayConfig
+    targets : sequence of path, mapping, ArrayConfig or Stored
         What to look at.
     deep : bool
         Also read every chunk of every source, and look at the voxels.
     progress : callable, optional
         Is told what is counted (``documents``, ``headers`` or ``chunks``), how many are done, and of how many.
     store_of : callable
-        Gives the store where the names of a target are looked up that it does not have itself, if there is one.
+        Gives the store where the names of a document are looked up that it does not have itself, if there is one.
     overrides : iterable of str, or mapping
         Of every document.
 
@@ -102,8 +122,7 @@ def verify_all(
     waiting, opening = iter(targets), Opening()
     done = 0
     while group := [
-        _subject(target, store_of(target), overrides)
-        for target in itertools.islice(waiting, _TOGETHER)
+        _subject(target, store_of, overrides) for target in itertools.islice(waiting, _TOGETHER)
     ]:
         if len(opening) > _MOST_OPEN:
             opening = Opening()
@@ -151,18 +170,40 @@ class _Subject:
         )
 
 
-def _subject(target: Target, store: Library | None, overrides: Overrides) -> _Subject:
+def _subject(
+    target: Target, store_of: Callable[[Any], Library | None], overrides: Overrides
+) -> _Subject:
     if isinstance(target, ArrayConfig):
         return _Subject(sites=list(_config_sites(target)))
+    stored = target if isinstance(target, Stored) else None
+    store = store_of(target) if stored is None else stored.store
+    name = None if stored is None else stored.name
     try:
-        loaded = load_document(document_of(target), overrides, store=store)
+        document = _document(target)
+        if document is None:
+            return _Subject(found=_nameless(target))
+        loaded = load_document(document, overrides, store=store, stored_as=name)
     except DocumentError as error:
         return _Subject(found=[_document_problem(error, target)])
     return _Subject(
         loaded=loaded,
         found=[*loaded.problems, *_hiding(loaded, store)],
-        sites=list(_sites(loaded.document.data, loaded)),
+        sites=list(
+            _sites(loaded.document.data, loaded, () if stored is None else _borrowed(loaded))
+        ),
     )
+
+
+def _document(target: str | Path | Mapping[str, Any] | Stored) -> Document | None:
+    return target.store.document(target.name) if isinstance(target, Stored) else document_of(target)
+
+
+def _nameless(stored: Any) -> list[Problem]:
+    """Say that an array of a store cannot be reached by its name, unless somebody has just deleted it."""
+    if stored.name not in stored.store.names():
+        return []
+    message = "not a name for an array of a store"
+    return [Problem(path=str(stored), code="DL133", message=message, hint="rename it there")]
 
 
 def _hiding(loaded: Loaded, store: Library | None) -> Iterator[Problem]:
@@ -188,7 +229,7 @@ def _hiding(loaded: Loaded, store: Library | None) -> Iterator[Problem]:
 
 def _document_problem(error: DocumentError, target: Any) -> Problem:
     return Problem(
-        path=str(target),
+        path=None if isinstance(target, Mapping) else str(target),
         line=error.line,
         column=error.column,
         code=error.code,
@@ -197,13 +238,21 @@ def _document_problem(error: DocumentError, target: Any) -> Problem:
     )
 
 
-def _sites(data: Any, loaded: Loaded) -> Iterator[tuple[KeyPath, ArrayConfig]]:
-    """Give every config that a document names, with its key path; the innermost first.
+def _borrowed(loaded: Loaded) -> Iterator[ArrayConfig]:
+    """Give every config that stands in a document of the store to which this one leads."""
+    for array in loaded.structuring.borrowed.values():
+        yield from (config for _, config in _config_sites(array))
+
+
+def _sites(
+    data: Any, loaded: Loaded, known: Iterable[ArrayConfig]
+) -> Iterator[tuple[KeyPath, ArrayConfig]]:
+    """Give every config that a document names, with its key path; the innermost first, without those that are known.
 
     Most stand there as mappings. Others are made of a value, such as the displacement field of a transform's file name.
     """
     configs = loaded.structuring.configs
-    written = set(configs.values())
+    written = {*configs.values(), *known}
     stack: list[tuple[KeyPath, Any, bool]] = [((), data, False)]
     while stack:
         key, value, below_done = stack.pop()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -12,9 +14,12 @@ from typing import Any, get_args
 import attrs
 
 from dacapo_like.config.dataset import Split
+from dacapo_like.config.document import read_text
+from dacapo_like.config.project import located
 from dacapo_like.drafts.arrays import Draft, drafts_of, stem
 from dacapo_like.drafts.documents import ROLES, Crop
 from dacapo_like.errors import (
+    ConfigError,
     DacapoLikeError,
     DocumentError,
     InvalidDocumentError,
@@ -22,6 +27,7 @@ from dacapo_like.errors import (
     SourceError,
     did_you_mean,
 )
+from dacapo_like.fields import first_repeated
 from dacapo_like.sources._listing import container_type, split_container
 
 _COLUMNS = ("name", "split", *ROLES, *(f"{role}_dataset" for role in ROLES), "weight")
@@ -58,15 +64,16 @@ def crops_of_csv(path: Path) -> tuple[list[Draft], list[Crop]]:
         Rows say what they cannot; all problems are listed.
     """
     table = _Table(path)
+    lines = io.StringIO(read_text(path).removeprefix("\ufeff"), newline="")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    reader = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-            reader = csv.DictReader(file, delimiter=delimiter, skipinitialspace=True)
-            table.check_header(reader.fieldnames or ())
-            for row in reader:
-                table.add(row, reader.line_num)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DocumentError(f"the table cannot be read: {error}", where=str(path)) from error
+        table.check_header(reader.fieldnames or ())
+        for row in reader:
+            table.add(row, reader.line_num)
+    except csv.Error as error:
+        where = f"{path}:{reader.line_num}"
+        raise DocumentError(f"the table cannot be read: {error}", where=where) from error
     if table.problems:
         raise InvalidDocumentError(
             f"{len(table.problems)} problem{'s' * (len(table.problems) != 1)} in the table",
@@ -81,6 +88,8 @@ class _Table:
     path: Path
     drafts: dict[tuple[str, str, str | None], Draft] = attrs.field(factory=dict)
     crops: list[Crop] = attrs.field(factory=list)
+    names: set[str] = attrs.field(factory=set)  # of the crops
+    counts: dict[str, int] = attrs.field(factory=dict)  # what to try next where a name is taken
     problems: list[Problem] = attrs.field(factory=list)
 
     def check_header(self, names: Any) -> None:
@@ -95,6 +104,10 @@ class _Table:
                 where=f"{self.path}:1",
                 line=1,
             )
+        repeated = first_repeated(names)
+        if repeated is not None:
+            what, where = "two columns of one name", f"{self.path}:1"
+            raise DocumentError(what, got=repr(repeated), where=where, line=1)
 
     def add(self, row: Mapping[str | None, Any], line: int) -> None:
         """Take one row; what is wrong with it is kept."""
@@ -116,12 +129,13 @@ class _Table:
             self._report(line, "raw", "a crop without `raw`")
         further = self._weight(cells.get("weight", ""), line)
         name = re.sub(r"[^\w.-]+", "_", cells.get("name", "")) or self._name(cells)
-        if name in (crop.name for crop in self.crops):
+        if name in self.names:
             self._report(line, "name", f"two crops of one name (got {name!r})")
         found = {role: self._array(role, name, cells, line) for role in ROLES if cells.get(role)}
         if len(self.problems) == before:
             arrays = {role: draft for role, draft in found.items() if draft is not None}
             self.crops.append(Crop(name, split, arrays, further))
+            self.names.add(name)
 
     def _weight(self, text: str, line: int) -> dict[str, Any]:
         if not text:
@@ -138,16 +152,22 @@ class _Table:
     def _name(self, cells: Mapping[str, str]) -> str:
         """Name a crop after its data; by number where that was done already."""
         name = re.sub(r"[^\w.-]+", "_", stem(split_container(cells["raw"])[0])) or "crop"
-        taken = {crop.name for crop in self.crops}
-        numbered = (f"{name}_{n}" for n in range(2, len(taken) + 3))
-        return name if name not in taken else next(n for n in numbered if n not in taken)
+        if name not in self.names:
+            return name
+        numbered = (f"{name}_{n}" for n in itertools.count(self.counts.get(name, 2)))
+        found = next(n for n in numbered if n not in self.names)
+        self.counts[name] = int(found.rpartition("_")[2]) + 1
+        return found
 
     def _array(self, role: str, name: str, cells: Mapping[str, str], line: int) -> Draft | None:
         given = cells[role]
         file_name, inner = split_container(given)
         dataset = "/".join(part for part in (inner, cells.get(f"{role}_dataset")) if part) or None
-        if "://" not in file_name:
-            file_name = str(self.path.absolute().parent / Path(file_name).expanduser())
+        try:
+            file_name = located(file_name, self.path.absolute().parent)
+        except ConfigError as error:
+            self._report(line, role, error.message, error.hint)
+            return None
         key = (role, file_name, dataset)
         if key in self.drafts:
             return self.drafts[key]

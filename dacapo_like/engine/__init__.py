@@ -16,7 +16,7 @@ from dacapo_like.engine.nodes import (
     consumers_first,
 )
 from dacapo_like.engine.plans import Plan, make_plan, merge_boxes
-from dacapo_like.engine.reading import Readout
+from dacapo_like.engine.reading import Readout, check_bytes
 from dacapo_like.engine.stages import Stage, stages_of
 from dacapo_like.engine.writing import not_writable, write, written_node
 
@@ -32,6 +32,7 @@ __all__ = [
     "Through",
     "Voxels",
     "ahead",
+    "check_bytes",
     "consumers_first",
     "make_plan",
     "merge_boxes",

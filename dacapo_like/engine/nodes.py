@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, Self, TypeAlias, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple, Protocol, Self, TypeAlias, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.errors import DacapoLikeError
+from dacapo_like.errors import DacapoLikeError, KeyPath
 from dacapo_like.geometry import Box
 from dacapo_like.spec import ArraySpec
 
@@ -167,6 +168,11 @@ class Node(Protocol):
         ...
 
     @property
+    def input_keys(self) -> Sequence[KeyPath]:
+        """Where each of them is in the node's config."""
+        ...
+
+    @property
     def reader(self) -> Reads | None:
         """For a source."""
         ...
@@ -206,10 +212,28 @@ def consumers_first(root: _T) -> tuple[_T, ...]:
     return tuple(reversed(finished))
 
 
-def place(error: DacapoLikeError, node: Node, box: Box) -> None:
-    """Say in an error, where it does not itself, which node and region it is about."""
+def key_of(root: Node, node: Node) -> KeyPath:
+    """Give the key path that leads from a tree's root to one of its nodes; the shortest, where there are several."""
+    paths: dict[int, KeyPath] = {id(root): ()}
+    waiting = deque([root])
+    while waiting and id(node) not in paths:
+        above = waiting.popleft()
+        for key, below in zip(above.input_keys, above.inputs, strict=True):
+            if id(below) not in paths:
+                paths[id(below)] = (*paths[id(above)], *key)
+                waiting.append(below)
+    return paths.get(id(node), ())
+
+
+def place(error: DacapoLikeError, node: Node, box: Box, root: Node | None = None) -> None:
+    """Say in an error, where it does not itself, which node and region it is about, and where the node is below a root."""
+    if error.region is not None:
+        return
+    error.region = str(node.spec.box_to_roi(box))
     if error.where is None:
-        error.where = f"{node.describe()}, {node.spec.box_to_roi(box)}"
+        error.where = f"{node.describe()}, {error.region}"
+    if root is not None:
+        error.key = (*key_of(root, node), *error.key)
 
 
 @contextmanager

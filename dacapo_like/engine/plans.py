@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from dacapo_like.engine.nodes import Node
@@ -111,9 +112,11 @@ class Plan:
         Whether the boxes of all steps move with that of the root, as long as it moves in space.
     kept : bool
         Whether sources keep what they give to several; else they would decode for each.
+    chunk : int
+        Bytes of the largest chunk of a source: so much is decoded at a time, however little is read of it.
     """
 
-    __slots__ = ("box", "given", "held", "kept", "rigid", "steps")
+    __slots__ = ("box", "chunk", "given", "held", "kept", "rigid", "steps")
 
     def __init__(self, box: Box, steps: Sequence[Step]) -> None:
         self.box = box
@@ -125,10 +128,18 @@ class Plan:
             for step in steps
             if step.stage.is_shared_part and step.stage.reader is not None
         )
+        self.chunk = max((_chunk_bytes(step.stage) for step in steps), default=0)
         dims = {step.stage.spec.dims for step in steps}
         self.rigid = len(dims) == 1 and all(
             step.stage.operation is None or step.stage.operation.rigid for step in steps
         )
+
+
+def _chunk_bytes(stage: Stage) -> int:
+    chunk_shape = stage.spec.chunk_shape
+    if stage.reader is None or chunk_shape is None:
+        return 0
+    return math.prod(chunk_shape) * stage.spec.dtype.itemsize
 
 
 class Graph:
@@ -143,15 +154,18 @@ class Graph:
 
     Attributes
     ----------
+    root : Node
+        Of the tree.
     edge : Edge
         From the root to the first stage.
     stages : tuple of Stage
         Consumers first.
     """
 
-    __slots__ = ("_plans", "edge", "stages")
+    __slots__ = ("_plans", "edge", "root", "stages")
 
     def __init__(self, root: Node, *, keep: bool) -> None:
+        self.root = root
         self.edge, self.stages = stages_of(root, keep=keep)
         self._plans: dict[tuple[tuple[int, ...], tuple[int, ...]], Plan] = {}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
@@ -10,10 +11,10 @@ import numpy as np
 
 from dacapo_like import settings
 from dacapo_like.engine.ahead import in_thread
-from dacapo_like.engine.nodes import Block, Node, Voxels, place
+from dacapo_like.engine.nodes import Block, Node, Voxels, key_of, place
 from dacapo_like.engine.plans import Graph, Plan, Step, check_need
 from dacapo_like.engine.stages import Stage
-from dacapo_like.errors import DacapoLikeError, ReadError
+from dacapo_like.errors import DacapoLikeError, ReadError, RegionError
 from dacapo_like.geometry import Box, box_between
 
 Finish: TypeAlias = Callable[[], Voxels]
@@ -88,6 +89,9 @@ class Readout:
         if 0 in box.shape:
             empty = np.empty(box.shape, self.root.spec.dtype) if out is None else out
             return lambda: empty
+        if out is None:  # before it is planned, which may take memory too
+            made = math.prod(box.shape) * self.root.spec.dtype.itemsize
+            check_bytes(self.root, box, made)
         graph = self._graph
         inner = graph.edge.in_stage(box)
         plan = graph.plan(inner)
@@ -98,7 +102,42 @@ class Readout:
         return _start(graph, plan, inner, out)
 
 
+def check_bytes(node: Node, box: Box, needed: int) -> None:
+    """Refuse a read, of which only the size is known, that takes more memory than the settings allow.
+
+    Parameters
+    ----------
+    node : Node
+        That is read.
+    box : Box
+        Of it.
+    needed : int
+        Bytes, at least.
+
+    Raises
+    ------
+    RegionError
+        It says how many bytes that are, and how to allow them.
+    """
+    allowed = settings.current().read_bytes
+    most = settings.memory_bytes() if allowed is None else allowed
+    if needed <= most:
+        return
+    raise RegionError(
+        "the read takes more memory than it may",
+        got=f"{settings.format_bytes(needed)} ({needed} bytes) for {box.shape} voxels",
+        expected=f"at most {settings.format_bytes(most)}, "
+        + ("all the memory that there is" if allowed is None else "as `read_bytes` says"),
+        where=node.describe(),
+        hint="read smaller regions one after the other; or raise the setting `read_bytes`, as in "
+        f"dacapo_like.configure(read_bytes={needed}) or with DACAPO_LIKE_READ_BYTES={needed}",
+        code="DL221",
+    )
+
+
 def _start(graph: Graph, plan: Plan, box: Box, out: Voxels | None) -> Finish:
+    made = 0 if out is not None else plan.given
+    check_bytes(graph.root, box, max(made, plan.chunk))
     if len(plan.steps) == 1 and plan.steps[0].stage.reader is not None:
         return _start_source(plan.steps[0], box, out)
     given = plan.given
@@ -106,6 +145,7 @@ def _start(graph: Graph, plan: Plan, box: Box, out: Voxels | None) -> Finish:
     parts = _parts(graph, box, plan.held) if plan.held > most else None
     if parts is not None:
         return lambda: _read_parts(graph, box, parts, out)
+    check_bytes(graph.root, box, made + plan.held)
     finish = _Run(plan, box, out, most if given > _SMALLEST_PART else None).finish
 
     def read() -> Voxels:
@@ -124,14 +164,14 @@ def _start_source(step: Step, box: Box, out: Voxels | None) -> Finish:
     try:
         wait = _begin(stage, box, out)
     except DacapoLikeError as error:
-        place(error, stage.node, box)
+        place(error, stage.node, box, stage.root)
         raise
 
     def read() -> Voxels:
         try:
             data = wait()
         except DacapoLikeError as error:
-            place(error, stage.node, box)
+            place(error, stage.node, box, stage.root)
             raise
         return _given_out(step, data, out)
 
@@ -241,7 +281,7 @@ class _Run:
         try:
             return _begin(stage, box, out)
         except DacapoLikeError as error:
-            place(error, stage.node, box)
+            place(error, stage.node, box, stage.root)
             raise
 
     def finish(self) -> Voxels:
@@ -255,7 +295,7 @@ class _Run:
                 wait = self._waits.pop(index, None)
                 data = self._computed(step, target) if wait is None else wait()
             except DacapoLikeError as error:
-                place(error, stage.node, self._moved(step.box))
+                place(error, stage.node, self._moved(step.box), stage.root)
                 raise
             if data is not target:
                 _check(step, data)
@@ -317,7 +357,11 @@ class _Run:
         check_need(stage.node, edge.node, need)
         if self._most is not None and need.size * edge.spec.dtype.itemsize > self._most:
             raise _TooMuchError
-        return Block(Readout(edge.node).read(need), need, edge.spec)
+        try:
+            return Block(Readout(edge.node).read(need), need, edge.spec)
+        except DacapoLikeError as error:
+            error.key = (*key_of(stage.root, edge.node), *error.key)
+            raise
 
 
 def _check(step: Step, data: Voxels) -> None:

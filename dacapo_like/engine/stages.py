@@ -64,11 +64,13 @@ class Stage:
         That of the node, or one that does the work of a chain that ends with it.
     edges : tuple of Edge
         One for each input of the operation.
+    root : Node
+        Of the tree: for errors.
     is_shared_part : bool
         Whether a source gives what the first part of an operation makes of it, and more is read of the same source.
     """
 
-    __slots__ = ("edges", "is_shared_part", "node", "operation", "reader", "spec", "specs")
+    __slots__ = ("edges", "is_shared_part", "node", "operation", "reader", "root", "spec", "specs")
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class Stage:
         reader: Reads | None = None,
         spec: ArraySpec | None = None,
     ) -> None:
-        self.node = node
+        self.node = self.root = node
         self.spec = node.spec if spec is None else spec
         self.reader = node.reader if reader is None else reader
         self.operation = operation
@@ -121,7 +123,10 @@ def stages_of(root: Node, *, keep: bool = False) -> tuple[Edge, tuple[Stage, ...
         made[id(node)] = _edge_to(node, [made[id(below)] for below in node.inputs])
     edge = made[id(root)]
     _split(consumers_first(edge.stage), keep=keep)
-    return edge, consumers_first(edge.stage)
+    stages = consumers_first(edge.stage)
+    for stage in stages:
+        stage.root = root
+    return edge, stages
 
 
 def _edge_to(node: Node, edges: Sequence[Edge]) -> Edge:

@@ -29,7 +29,7 @@ def as_dtype_name(value: Any) -> str:
     """
     try:
         dtype = np.dtype(value)
-    except TypeError as error:
+    except (TypeError, ValueError, SyntaxError, OverflowError) as error:
         raise ConfigError(
             "unknown dtype",
             got=repr(value),

@@ -132,7 +132,9 @@ class Application:
             hint = did_you_mean(name, self._catalog) or ""
             known = ", ".join(self._catalog)
             return PlainTextResponse(f"no array {name!r}; there are {known} {hint}\n", 404)
-        entry = await run_sync(self._catalog.__getitem__, name)
+        entry = self._catalog.known(name)
+        if entry is None:
+            entry = await run_sync(self._catalog.__getitem__, name)
         tag = _tag(entry.state, key)
         document = entry.image.document(key)
         place = None if document is not None else _place(key)

@@ -76,9 +76,10 @@ class Catalog(Mapping[str, Entry]):
             It cannot be opened, or OME-Zarr has no place for it.
         """
         with self._locks[name]:
-            entry = self._entries.get(name)
-            if entry is not None and time.monotonic() - self._looked[name] < FRESH:
+            entry = self.known(name)
+            if entry is not None:
                 return entry
+            entry = self._entries.get(name)
             if entry is None or _state(entry.image.array) != entry.state:
                 self._entries.pop(name, None)
                 array = self._openers[name]()
@@ -86,6 +87,12 @@ class Catalog(Mapping[str, Entry]):
                 self._entries[name] = entry
             self._looked[name] = time.monotonic()
             return entry
+
+    def known(self, name: str) -> Entry | None:
+        """Give an image that was looked at just now, without waiting for anything."""
+        looked = self._looked.get(name)
+        fresh = looked is not None and time.monotonic() - looked < FRESH
+        return self._entries.get(name) if fresh else None
 
     def tried(self, name: str) -> Entry | DacapoLikeError:
         """Give an image, or what is wrong with it."""

@@ -91,7 +91,10 @@ class Shards:
     @classmethod
     def of(cls, shape: Sequence[int], configuration: Mapping[str, Any]) -> Shards:
         """Read the configuration of Zarr's codec; `shape` is that of a shard, in voxels."""
-        counts = tuple(n // c for n, c in zip(shape, configuration["chunk_shape"], strict=True))
+        chunk = configuration["chunk_shape"]
+        if len(chunk) != len(shape) or any(n % c for n, c in zip(shape, chunk, strict=True)):
+            raise ValueError(f"chunks {chunk} in shards {list(shape)}, which they do not divide")
+        counts = tuple(n // c for n, c in zip(shape, chunk, strict=True))
         listed = configuration.get("index_codecs", _USUAL_INDEX)
         codecs = {codec["name"]: codec.get("configuration", {}) for codec in listed}
         entry = struct.Struct(">QQ" if codecs.get("bytes", {}).get("endian") == "big" else "<QQ")

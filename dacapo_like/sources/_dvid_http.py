@@ -17,15 +17,19 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache
 from random import SystemRandom
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urljoin, urlsplit
 
 import attrs
 
 from dacapo_like.errors import ReadError, SourceError
+from dacapo_like.hosts import REFUSED, forbidden, same_server
 
 if TYPE_CHECKING:
     import requests
+    import urllib3
 
 T = TypeVar("T")
 
@@ -46,6 +50,10 @@ _random = SystemRandom()
 
 class CancelledError(Exception):
     """Nobody waits for the answer any more."""
+
+
+class _RefusedError(Exception):
+    """The policy of hosts does not allow to ask there; no OSError, which urllib3 would take for a connection that failed."""
 
 
 class _BusyError(Exception):
@@ -231,6 +239,15 @@ class Server:
                 stream=True,
                 timeout=min(self._patience.timeout, left),
             )
+        except _RefusedError as error:
+            raise request.error(
+                "the server leads where nothing is asked for",
+                got=error,
+                expected="answers of its own",
+                where=request.where,
+                key=("source",),
+                code=REFUSED,
+            ) from None
         except requests.exceptions.ReadTimeout as error:
             raise _BusyError("no answer in time") from error
         except (requests.exceptions.RequestException, ValueError) as error:
@@ -293,11 +310,73 @@ def _close(idle: deque[requests.Session]) -> None:
 
 
 def _new_session() -> requests.Session:
-    import requests  # heavy
-
-    session = requests.Session()
+    kind, adapter = _guarded()
+    session = kind()
     session.max_redirects = _MOST_REDIRECTS
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, adapter())
     return session
+
+
+@cache
+def _guarded() -> tuple[type[requests.Session], type[requests.adapters.HTTPAdapter]]:
+    """Give a session that is led to no other server, and what connects for it and looks whom it has reached.
+
+    A name may have another address by then than when it was judged.
+    """
+    import requests  # heavy
+    import urllib3
+
+    class Session(requests.Session):
+        def get_redirect_target(self, resp: requests.Response) -> str | None:
+            target = super().get_redirect_target(resp)
+            if target is not None and (elsewhere := _elsewhere(resp.url, target)) is not None:
+                resp.close()
+                raise _RefusedError(f"a redirect to {elsewhere}")
+            return target
+
+    class HTTPConnection(urllib3.connection.HTTPConnection):
+        def connect(self) -> None:
+            super().connect()
+            _judge_peer(self)
+
+    class HTTPSConnection(urllib3.connection.HTTPSConnection):
+        def connect(self) -> None:
+            super().connect()
+            _judge_peer(self)
+
+    class HTTPPool(urllib3.HTTPConnectionPool):
+        ConnectionCls = HTTPConnection
+
+    class HTTPSPool(urllib3.HTTPSConnectionPool):
+        ConnectionCls = HTTPSConnection
+
+    class Adapter(requests.adapters.HTTPAdapter):
+        def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+            super().init_poolmanager(*args, **kwargs)
+            pools = {"http": HTTPPool, "https": HTTPSPool}
+            self.poolmanager.pool_classes_by_scheme = pools
+
+    return Session, Adapter
+
+
+def _elsewhere(url: str, target: str) -> str | None:
+    """Name the server that a redirect leads to; ``None`` where it is the same."""
+    try:
+        leads_to = urljoin(url, target)
+        if same_server(url, leads_to):
+            return None
+        return urlsplit(leads_to).hostname or "nowhere"
+    except ValueError:  # no URL
+        return "nowhere"
+
+
+def _judge_peer(connection: urllib3.connection.HTTPConnection) -> None:
+    address = str(connection.sock.getpeername()[0]) if connection.sock is not None else ""
+    reason = forbidden(address) if address else None
+    if reason is not None:
+        connection.close()
+        raise _RefusedError(f"{address}, {reason}")
 
 
 class Token:

@@ -14,11 +14,13 @@ import numpy as np
 
 from dacapo_like.chunk_cache import FileState, file_state, is_settled
 from dacapo_like.errors import DacapoLikeError, SourceError, did_you_mean
+from dacapo_like.sources._handles import Slot
 
 T = TypeVar("T")
 
 _MOST_SOFT_LINKS = 16  # in one path: HDF5's own limit
 _MOST_NAMES = 20  # in one message
+LARGEST_ATTRIBUTE = 2**24  # bytes
 
 
 def open_file(file_name: str) -> Any:
@@ -197,7 +199,8 @@ def check_storage(file: Any, dataset: Any, where: str) -> None:
 class PerProcess(Generic[T]):
     """What is found in a file, which is opened at the first call.
 
-    It is opened again in a forked child, where a handle is its parent's, and when it was written anew. The file stays open until this goes. Threads that come at the same time each open it; one of the handles stays.
+    It is opened again in a forked child, where a handle is its parent's, when it was written anew, and when too many other
+    files were read since. Threads that come at the same time each open it; one of the handles stays.
 
     Parameters
     ----------
@@ -209,22 +212,18 @@ class PerProcess(Generic[T]):
 
     def __init__(self, file_name: str, find: Callable[[Any], T]) -> None:
         self._file_name, self._find = file_name, find
-        self._opened: _Opened | None = None
+        self._slot: Slot[_Opened[T]] = Slot()
 
     def __call__(self) -> tuple[T, FileState | None]:
         """Give what was found, in this process, and the state of the file; ``None`` where nothing of it is to be kept."""
-        state, opened = self._state(), self._opened
-        if opened is not None and opened.pid != os.getpid():
-            opened.file.close()
-            opened = None
+        state, opened = self._state(), self._slot.get()
         if opened is None or state not in (None, opened.state):
-            self._opened = opened = (
-                None  # closes it, if nobody reads: else HDF5 gives the same handle again
-            )
+            opened = None
+            self._slot.empty()  # closes it, if nobody reads: else HDF5 gives the same handle again
             file = open_file(self._file_name)
-            opened = self._opened = _Opened(os.getpid(), file, self._find(file), state)
-        found: T = opened.found
-        return found, state if state is not None and is_settled(state) else None
+            opened = _Opened(file, self._find(file), state)
+            self._slot.put(opened)
+        return opened.found, state if state is not None and is_settled(state) else None
 
     def _state(self) -> FileState | None:
         try:
@@ -233,11 +232,29 @@ class PerProcess(Generic[T]):
             return None
 
 
-class _Opened(NamedTuple):
-    pid: int
+class _Opened(NamedTuple, Generic[T]):
     file: Any
-    found: Any
+    found: T
     state: FileState | None
+
+
+def small_attribute(item: Any, name: str) -> Any:
+    """Give an attribute, unless its header says that it is absurdly large: HDF5 would take memory for all of it first.
+
+    Raises
+    ------
+    SourceError
+        It says so.
+    """
+    stored = item.attrs.get_id(name)
+    size = stored.get_space().get_simple_extent_npoints() * stored.get_type().get_size()
+    if size > LARGEST_ATTRIBUTE:
+        raise SourceError(
+            "an attribute is too large",
+            got=f"{name!r} of {size} bytes",
+            expected=f"at most {LARGEST_ATTRIBUTE}",
+        )
+    return item.attrs[name]
 
 
 def plain_value(value: Any) -> Any:

@@ -12,11 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.chunk_cache import CACHE, FileState, fits
-from dacapo_like.errors import ReadError
+from dacapo_like.errors import ReadError, SourceError
 from dacapo_like.geometry import Box
 from dacapo_like.sources._chunk_files import cells_touched
 from dacapo_like.sources._chunks import Index, chunk_box, fill_from_chunks
 from dacapo_like.sources._h5_gzip import gzip_chunks
+from dacapo_like.sources._missing import Absences
 
 
 class DatasetVoxels:
@@ -28,14 +29,29 @@ class DatasetVoxels:
         Of an open file.
     where : str
         File and path in it.
+    absences : Absences
+        What is done about chunks that HDF5 has no room for in the file: nothing was ever written to them.
+
+    Raises
+    ------
+    SourceError
+        Such chunks are to be found in a virtual dataset, which has none of its own.
     """
 
-    def __init__(self, dataset: Any, where: str) -> None:
+    def __init__(self, dataset: Any, where: str, absences: Absences) -> None:
         import h5py  # heavy
 
         created = dataset.id.get_create_plist()
         filters = tuple(created.get_filter(i)[0] for i in range(created.get_nfilters()))
-        self._dataset, self._where = dataset, where
+        self._dataset, self._where, self._absences = dataset, where, absences
+        if absences.matter and dataset.is_virtual:
+            raise SourceError(
+                "of a virtual dataset it cannot be told which chunks are there",
+                got=f"`missing: {absences.policy}`",
+                expected="`missing: fill`",
+                where=where,
+                key=("missing",),
+            )
         self._chunk_shape: tuple[int, ...] | None = dataset.chunks
         self._is_packed = self._chunk_shape is not None and bool(filters)
         self._gzip = gzip_chunks(dataset, filters) if self._is_packed else None
@@ -75,6 +91,8 @@ class DatasetVoxels:
         state : FileState or None
             Of the file; ``None`` where nothing of it is to be kept.
         """
+        if self._absences.matter:
+            self._look_for_chunks(box)
         kept = state if fits(self._chunk_bytes) else None
         if self._is_packed and (kept or (self._gzip is not None and self._gzip.is_plain)):
             assert self._chunk_shape is not None  # noqa: S101  # packed datasets have chunks
@@ -85,6 +103,20 @@ class DatasetVoxels:
             for index in cells_touched(box, self._chunk_shape):
                 self._gzip.inflated(tuple(map(mul, index, self._chunk_shape)))
         self._read(target, box)
+
+    def _look_for_chunks(self, box: Box) -> None:
+        """Say of the first chunk of a box that is not there that it is not."""
+        dataset, chunk_shape = self._dataset.id, self._chunk_shape
+        where = f"{self._where}, voxels {box.offset} to {box.end}"
+        if chunk_shape is None:
+            if not dataset.get_storage_size():
+                self._absences.found("nothing was ever written to the dataset", where)
+            return
+        for index in cells_touched(box, chunk_shape):
+            offset = tuple(map(mul, index, chunk_shape))
+            if dataset.get_chunk_info_by_coord(offset).byte_offset is None:
+                self._absences.found(f"chunk {index} was never written", where)
+                return
 
     def _kept(self, state: FileState, index: Index) -> NDArray[Any]:
         return CACHE.chunk(self._where, state, index, partial(self._decoded, index))

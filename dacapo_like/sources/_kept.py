@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from dacapo_like.core import Named, Reader, about, as_named
 from dacapo_like.errors import SourceError
 from dacapo_like.geometry import Box, Coordinate, format_numbers
-from dacapo_like.sources._tensorstore_voxels import Missing, TensorStoreVoxels
-from dacapo_like.sources._urls import check_options, shown
+from dacapo_like.sources._missing import Missing
+from dacapo_like.sources._tensorstore_voxels import TensorStoreVoxels
+from dacapo_like.sources._urls import check_options, refuse_user, shown
 from dacapo_like.sources.layout import Layout, StoredArrayConfig
 
 
 def _fit(config: Any, _: Any, options: Any) -> None:
+    refuse_user(config.file_name)
     check_options(config.file_name, options)
 
 

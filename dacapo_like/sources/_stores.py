@@ -86,7 +86,9 @@ def open_store(
         It is not there, or cannot be reached.
     """
     if "://" in file_name:
-        return _open_remote(parse_url(reveal(file_name), options), groups)
+        url = parse_url(reveal(file_name), options)
+        url.check_server()
+        return _open_remote(url, groups)
     path = Path(file_name).absolute()
     if path.is_file() and path.name.lower().endswith(ZIP_SUFFIXES):
         return ZipStore.open(path), ""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import warnings
+import time
 from collections.abc import Callable, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like import tensorstores
-from dacapo_like.errors import DataWarning, ReadError
+from dacapo_like import settings, tensorstores
+from dacapo_like.errors import ReadError
 from dacapo_like.geometry import Box
 from dacapo_like.sources._blosc import BloscGuard
 from dacapo_like.sources._chunk_files import Seen
-
-Missing: TypeAlias = Literal["fill", "warn", "error"]
+from dacapo_like.sources._missing import Absences, Missing
 
 
 class TensorStoreVoxels:
@@ -31,6 +30,8 @@ class TensorStoreVoxels:
         For errors.
     guard : BloscGuard, optional
         Looks at chunks before they are read.
+    remote : bool
+        They come over a network: a read is not waited for longer than the setting ``remote_seconds`` says.
     """
 
     def __init__(
@@ -39,14 +40,20 @@ class TensorStoreVoxels:
         missing: Missing,
         where: str,
         guard: BloscGuard | None = None,
+        *,
+        remote: bool = False,
     ) -> None:
         self._open_array = open_array
-        self._missing: Missing = missing
+        self._absences = Absences(missing)
         self._where = where
         self._guard = guard
+        self._remote = remote
+        self._is_strict = (
+            False  # TensorStore says which chunks are not there, though they are to be filled
+        )
         self._seen = None if guard is None else Seen(guard.chunk_shape)
         self._tensorstore = tensorstores.Opened(
-            lambda: self._open_array(fill=self._missing == "fill")
+            lambda: self._open_array(fill=not (self._absences.matter or self._is_strict))
         )
 
     def start(self, box: Box) -> Callable[[], NDArray[Any]]:
@@ -56,16 +63,19 @@ class TensorStoreVoxels:
         if array is None:
             return lambda: self._read_otherwise(box)
         begun = tensorstores.Begun(array[box.slices].read())
+        deadline = self._deadline()
 
         def wait() -> NDArray[Any]:
             if not tensorstores.usable():  # forked since: nobody here will finish that read
                 return self._read_otherwise(box)
             try:
-                return np.asarray(begun.result())
+                return np.asarray(begun.result(deadline))
+            except TimeoutError as error:
+                raise self._late(box) from tensorstores.cause(error)
             except tensorstores.ERRORS as error:
                 message = tensorstores.describe(error)
-                if self._missing != "error" and _is_missing(message):
-                    return self._fill(box, message)
+                if _is_missing(message):
+                    return self._absent(box, message)
                 raise self._error(box, message) from tensorstores.cause(error)
 
         return wait
@@ -106,39 +116,43 @@ class TensorStoreVoxels:
             hint="start workers with the method `spawn` or `forkserver`",
         )
 
-    def _fill(self, box: Box, missing: str) -> NDArray[Any]:
-        self._warn(box, missing)
+    def _absent(self, box: Box, missing: str) -> NDArray[Any]:
+        """Read a box of which a chunk is not there."""
+        self._absences.found(missing, self._place(box))
         self._tensorstore.forget()
+        return self._waited(self._tensorstore, box)
+
+    def _waited(self, opened: tensorstores.Opened, box: Box) -> NDArray[Any]:
+        """Read a box now, of which nothing is missing to whom it is asked of."""
         try:
-            return np.asarray(self._tensorstore()[box.slices].read().result())
+            begun = tensorstores.Begun(opened()[box.slices].read())
+            return np.asarray(begun.result(self._deadline()))
+        except TimeoutError as error:
+            raise self._late(box) from tensorstores.cause(error)
         except tensorstores.ERRORS as error:
             raise self._error(box, tensorstores.describe(error)) from tensorstores.cause(error)
 
-    def _warn(self, box: Box, message: str) -> None:
-        """Warn once, and from now on fill."""
-        if self._missing == "fill":
-            return
-        self._missing = "fill"
-        warnings.warn(
-            f"{self._place(box)}: {message}; it is read as the fill value, "
-            "and so is, without a further warning, all else of this array that is missing",
-            DataWarning,
-            stacklevel=3,
+    def _deadline(self) -> float | None:
+        """Give the time until which a read is waited for that begins now."""
+        return time.monotonic() + settings.current().remote_seconds if self._remote else None
+
+    def _late(self, box: Box) -> ReadError:
+        return ReadError(
+            "the server did not give the voxels in time",
+            got=f"nothing after {settings.current().remote_seconds} s",
+            where=self._place(box),
+            hint="read less at once, or allow more with the setting `remote_seconds`",
+            key=("file_name",),
         )
 
     def _error(self, box: Box, problem: str) -> ReadError:
-        missing = _is_missing(problem)
-        return ReadError(
-            "a chunk is missing" if missing else "voxels cannot be read",
-            got=problem,
-            where=self._place(box),
-            hint="`missing: fill` reads the fill value there" if missing else None,
-        )
+        return ReadError("voxels cannot be read", got=problem, where=self._place(box))
 
     def _place(self, box: Box) -> str:
         return f"{self._where}, voxels {box.offset} to {box.end}"
 
 
 def _is_missing(problem: str) -> bool:
+    """Whether what TensorStore says is that a chunk is not there."""
     message, _, _ = problem.partition(" [source locations=")  # as older TensorStores end
     return message.endswith("is missing")

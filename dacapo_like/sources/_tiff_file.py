@@ -17,8 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.chunk_cache import FileState, Key, fits
+from dacapo_like.endless import refuse_endless
 from dacapo_like.errors import MissingExtraError, ReadError, SourceError, did_you_mean
 from dacapo_like.geometry import Box
+from dacapo_like.sources._chunk_files import cells_touched
 from dacapo_like.sources._chunks import Index, fill_keeping
 from dacapo_like.sources._runs import fill
 from dacapo_like.sources._tiff_metadata import Declared, declared, other_files
@@ -43,11 +45,12 @@ class Pixels:
         _check_codec(series.levels[level], where)
         try:
             store = series.aszarr(level=level, squeeze=False)
-        except (ValueError, NotImplementedError) as error:
+        except (ArithmeticError, ValueError, NotImplementedError) as error:
             raise SourceError(
                 "the pages of the TIFF are not one array", got=error, where=where
             ) from error
         weakref.finalize(self, store.close)
+        self._store = store
         self._array = zarr.open_array(store, mode="r")
         stored = series.levels[level]
         self._is_many_files = bool(stored.is_multifile)
@@ -89,6 +92,24 @@ class Pixels:
         block = np.empty(box.shape, self.dtype)
         fill_keeping(block, box, self.chunk_shape, self.shape, key, self._decoded)
         return block
+
+    def absent(self, box: Box) -> Index | None:
+        """Give the first tile or strip of a box that is not there, in which sparse files leave out what is empty."""
+        if self._start is not None:
+            return None
+        found = cells_touched(box, self.chunk_shape)
+        return next((index for index in found if not self._exists(index)), None)
+
+    def _exists(self, index: Index) -> bool:
+        place = [0] * self._array.ndim
+        for axis, number in zip(self._kept, index, strict=True):
+            place[axis] = number
+        question = self._store.exists(".".join(map(str, place)))
+        try:
+            question.send(None)  # it is asynchronous in name only: nothing in it waits
+        except StopIteration as answer:
+            return bool(answer.value)
+        raise RuntimeError("tifffile's store waits for something")
 
     def _decoded(self, box: Box) -> NDArray[Any]:
         place: list[int | slice] = [0] * self._array.ndim
@@ -185,6 +206,7 @@ def open_series(where: str, index: int, names: Sequence[str] | None = None) -> I
 def _open_file(file_name: str) -> Any:
     import tifffile  # heavy
 
+    refuse_endless(file_name)
     try:
         return tifffile.TiffFile(file_name)
     except FileNotFoundError as error:
@@ -237,7 +259,15 @@ def _series(file: Any, index: int, where: str) -> Any:
         found = file.series
         # since version 2026.5.2 they are asked for with all their axes
         found = list(found(squeeze=False) if callable(found) else found)
-    except (ArithmeticError, LookupError, OSError, TypeError, ValueError, struct.error) as error:
+    except (
+        ArithmeticError,
+        LookupError,
+        OSError,
+        RuntimeError,
+        TypeError,
+        ValueError,
+        struct.error,
+    ) as error:
         raise SourceError("the TIFF is corrupt", got=error, where=where) from error
     if not 0 <= index < len(found):
         raise SourceError(

@@ -17,7 +17,7 @@ from dacapo_like.errors import ConfigError, SourceError
 from dacapo_like.geometry import Box, box_between
 
 FIELDS = ("t", "c", "z")
-_SPECS = re.compile(r"(0?\d+)?d?")
+_SPECS = re.compile(r"(0?[0-9]{1,2})?d?")
 
 
 @attrs.frozen(eq=False)
@@ -154,7 +154,7 @@ def matching(pattern: str) -> Stack:
     if not found:
         raise SourceError("no file has a name of this pattern", where=pattern, key=("pattern",))
     extents = [range(min(each), max(each) + 1) for each in zip(*found, strict=True)]
-    for numbers in itertools.product(*extents):
+    for numbers in itertools.islice(_all_numbers(extents), len(found) + 1):
         if numbers not in found:
             missing = pattern.format(**dict(zip(axes, numbers, strict=True)))
             raise SourceError(
@@ -169,6 +169,16 @@ def matching(pattern: str) -> Stack:
         place = tuple(n - each.start for n, each in zip(numbers, extents, strict=True))
         files[place] = pattern.format(**dict(zip(axes, numbers, strict=True)))
     return Stack(files, axes)
+
+
+def _all_numbers(extents: Sequence[range]) -> Iterator[tuple[int, ...]]:
+    """Give every combination, the last axis fastest, one by one: two files may be billions apart."""
+    if not extents:
+        yield ()
+        return
+    for first in extents[0]:
+        for rest in _all_numbers(extents[1:]):
+            yield (first, *rest)
 
 
 def _numbers(pattern: str, axes: Sequence[str]) -> Iterator[tuple[int, ...]]:

@@ -12,7 +12,9 @@ from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 import attrs
 
-from dacapo_like.errors import ConfigError, SourceError, did_you_mean
+from dacapo_like.errors import ConfigError, KeyPath, SourceError, did_you_mean
+from dacapo_like.hosts import check_server
+from dacapo_like.sources._fsspec_http import http_options
 
 Option: TypeAlias = str | int | bool
 
@@ -28,8 +30,11 @@ _OPTIONS: Mapping[str, Mapping[str, type]] = {
     "http": {"anon": bool},
     "https": {"anon": bool},
 }
+KEY: KeyPath = ("file_name",)
+ENDPOINT: KeyPath = ("storage_options", "endpoint_url")
 _SECRETS = ("key", "secret", "token", "password", "passwd", "credential", "username", "headers")
 _SECRET_PARTS = re.compile(r"(?<=://)[^/?#]*@|\?.*")
+_HOSTS = {"s3": "s3.amazonaws.com", "gs": "storage.googleapis.com"}  # of buckets
 _WHERE_SECRETS_BELONG = {
     "s3": "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a `profile` of ~/.aws/credentials",
     "gs": "set GOOGLE_APPLICATION_CREDENTIALS",
@@ -113,6 +118,23 @@ class Url:
     def _anonymous(self) -> bool:
         return bool(self.options.get("anon", False))
 
+    def check_server(self) -> None:
+        """See that the policy allows to ask the server.
+
+        Raises
+        ------
+        SourceError
+            It does not; the code is DL202.
+        """
+        parts, key = self.parts, KEY
+        if "endpoint_url" in self.options:
+            parts = _endpoint(str(self.options["endpoint_url"]))
+            key = ENDPOINT
+        elif parts.scheme in _HOSTS:
+            check_server(parts.scheme, _HOSTS[parts.scheme], key=key, resolve=False)
+            return
+        check_server(self.parts.scheme, parts.hostname or "", parts.port, key=key)
+
     def parents(self) -> Iterator[tuple[Url, str]]:
         """Give what is above, up to the bucket or host, each with the name of the folder that leads back down."""
         path = self.parts.path
@@ -173,7 +195,7 @@ class Url:
             project = self.options.get("user_project")
             options = {"token": "anon"} if self._anonymous else {}
             return str(self), options | ({} if project is None else {"requester_pays": project})
-        return str(self), {}
+        return str(self), http_options()
 
 
 def _profile(name: str) -> dict[str, str]:
@@ -189,6 +211,43 @@ def _profile(name: str) -> dict[str, str]:
     }
 
 
+def _endpoint(url: str) -> SplitResult:
+    """Take the address of a server of buckets apart; it is not repeated where it may hold a secret."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.port is None or parts.port > 0
+    except ValueError:
+        sound = False
+    if not sound or parts.scheme not in ("http", "https") or not parts.hostname or "@" in url:
+        raise SourceError(
+            "not the address of a server",
+            expected="http://host or https://host, without a user or a password",
+            key=ENDPOINT,
+        )
+    return parts
+
+
+def refuse_user(file_name: str) -> None:
+    """Refuse a URL with a user or password, which is not repeated: what holds it would keep it.
+
+    Raises
+    ------
+    ConfigError
+        It has one.
+    """
+    if (
+        "://" in file_name
+        and "@" in re.split(r"[/?#]", file_name.partition("://")[2], maxsplit=1)[0]
+    ):
+        raise ConfigError(
+            "a document holds no secrets",
+            got="a URL with a user or password",
+            expected="the URL without them",
+            key=("file_name",),
+            code="DL110",
+        )
+
+
 def parse_url(file_name: str, options: Mapping[str, Option]) -> Url:
     """Take a URL apart.
 
@@ -199,7 +258,7 @@ def parse_url(file_name: str, options: Mapping[str, Option]) -> Url:
     """
     try:
         parts = urlsplit(file_name)
-        host = parts.hostname
+        host, _ = parts.hostname, parts.port
     except ValueError as error:
         raise SourceError("not a URL", got=error, key=("file_name",)) from error
     scheme = parts.scheme.lower()

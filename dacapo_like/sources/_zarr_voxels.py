@@ -27,8 +27,9 @@ from dacapo_like.replacing import locked, replace_file
 from dacapo_like.sources._blosc import blosc_guard
 from dacapo_like.sources._cells import Cells
 from dacapo_like.sources._chunk_files import Seen
+from dacapo_like.sources._missing import Missing
 from dacapo_like.sources._place import Place
-from dacapo_like.sources._tensorstore_voxels import Missing, TensorStoreVoxels
+from dacapo_like.sources._tensorstore_voxels import TensorStoreVoxels
 from dacapo_like.sources._zarr_nodes import ArrayMetadata
 from dacapo_like.sources.layout import GEOMETRY_KEYS
 
@@ -56,6 +57,8 @@ class ZarrVoxels(TensorStoreVoxels):
         For errors.
     manifest : Manifest, optional
         Which files our own writer listed: these have to be there.
+    find_manifest : callable, optional
+        Looks for it, where that costs a request: once a chunk is not there.
     """
 
     def __init__(
@@ -66,9 +69,14 @@ class ZarrVoxels(TensorStoreVoxels):
         missing: Missing,
         where: str,
         manifest: Manifest | None = None,
+        find_manifest: Callable[[], Manifest | None] | None = None,
     ) -> None:
-        super().__init__(self._open_tensorstore, missing, where, blosc_guard(metadata, place))
+        guard = blosc_guard(metadata, place)
+        super().__init__(self._open_tensorstore, missing, where, guard, remote=place.remote)
         self._manifest = manifest
+        self._find_manifest = find_manifest
+        self._there: set[str] = set()  # files that were looked for, and found
+        self._is_strict = find_manifest is not None
         if place.leaves is not None and metadata.files is not None:
             self._seen = Seen(metadata.chunk_shape)
         self._place_of_array = place
@@ -78,6 +86,7 @@ class ZarrVoxels(TensorStoreVoxels):
         self._store_fill = missing != "fill" or manifest is not None
         self._cells = self._cells_in_files()
         self._target: Any = None
+        self._filling = tensorstores.Opened(lambda: self._open_tensorstore(fill=True))
         self._refusal: str | None = None  # why TensorStore does not open the array
         self._zarr: tuple[int, Any] | None = None  # with the process that opened it
 
@@ -122,7 +131,7 @@ class ZarrVoxels(TensorStoreVoxels):
 
     def _decode(self, box: Box) -> Callable[[], NDArray[Any]]:
         read = super().start(box)
-        if self._manifest is None:
+        if self._manifest is None or self._place_of_array.has is None:
             return read
 
         def wait() -> NDArray[Any]:
@@ -157,13 +166,38 @@ class ZarrVoxels(TensorStoreVoxels):
         for index in self._manifest.files_written(box):
             name = files.name(index)
             if not has(name):
-                raise ReadError(
-                    "a chunk that was written is lost",
-                    got=f"no file {name}",
-                    expected=f"all files that {FILE_NAME} lists",
-                    where=self._place(box),
-                    hint=f"restore it from a copy; without {FILE_NAME} it is read as the fill value",
-                )
+                raise self._lost(name, box)
+
+    def _lost(self, name: str, box: Box) -> ReadError:
+        return ReadError(
+            "a chunk that was written is lost",
+            got=f"no file {name}",
+            expected=f"all files that {FILE_NAME} lists",
+            where=self._place(box),
+            hint=f"restore it from a copy; without {FILE_NAME} it is read as the fill value",
+        )
+
+    def _absent(self, box: Box, missing: str) -> NDArray[Any]:
+        if self._find_manifest is not None:
+            self._manifest, self._find_manifest = self._find_manifest(), None
+            self._is_strict = self._manifest is not None
+        if not self._is_strict:
+            return super()._absent(box, missing)
+        self._look_for_files(box)
+        self._absences.found(missing, self._place(box))
+        return self._waited(self._filling, box)
+
+    def _look_for_files(self, box: Box) -> None:
+        """Raise where a file is gone that was written; to ask costs a request for each, once."""
+        files = self._metadata.files
+        assert self._manifest is not None and files is not None  # noqa: S101, PT018  # it is read of arrays with known files
+        values = tensorstores.KeyValues(self._place_of_array.kvstore, self._where)
+        for index in self._manifest.files_written(box):
+            name = files.name(index)
+            if name not in self._there:
+                if not values.has(name):
+                    raise self._lost(name, box)
+                self._there.add(name)
 
     def write(self, box: Box, data: NDArray[Any]) -> None:
         """Replace the voxels of a box; they are on disk when this returns."""
@@ -266,14 +300,11 @@ class ZarrVoxels(TensorStoreVoxels):
         array = self._open_zarr()
         try:
             data = np.asarray(array[box.slices])
-            absent = None if self._missing == "fill" else self._first_absent(array, box)
+            absent = self._first_absent(array, box) if self._absences.matter else None
         except Exception as error:
             raise self._error(box, str(error)) from error
         if absent is not None:
-            message = f"chunk {absent} is missing"
-            if self._missing == "error":
-                raise self._error(box, message)
-            self._warn(box, message)
+            self._absences.found(f"chunk {absent} is missing", self._place(box))
         return data
 
     def _first_absent(self, array: Any, box: Box) -> tuple[int, ...] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import posixpath
 import zlib
 from collections.abc import Iterable
@@ -12,12 +11,14 @@ from typing import IO, TYPE_CHECKING, Any
 import attrs
 
 from dacapo_like.errors import SourceError
+from dacapo_like.sources._handles import Slot
 from dacapo_like.sources._place import Place
 
 if TYPE_CHECKING:
     import zipfile
 
 MAX_METADATA_BYTES = 64 * 2**20
+_MOST_TIMES = 1024  # of what unpacks to more, TensorStore says that it is not there
 
 
 @attrs.frozen
@@ -32,14 +33,14 @@ class ZipStore:
         The only folder at the top of the file, if that holds everything: the root is there. Else empty.
     names : frozenset of str
         All keys.
-    file : ZipFile
-        Closed when nobody holds it any longer.
+    file : _File
+        Opened when it is read.
     """
 
     path: Path
     top: str
     names: frozenset[str]
-    file: zipfile.ZipFile
+    file: _File
     read_only: str | None = attrs.field(default="zip files are only read", init=False)
     lists: bool = attrs.field(default=True, init=False)
 
@@ -52,17 +53,11 @@ class ZipStore:
         SourceError
             It is no zip file, or damaged.
         """
-        import zipfile
-
-        try:
-            file = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise SourceError(
-                "not a zip file that can be read", got=error, where=str(path)
-            ) from error
-        top = top_folder(file.namelist())
+        file = _File(path)
+        listed = file.opened().namelist()
+        top = top_folder(listed)
         start = f"{top}/" if top else ""
-        names = (name for name in file.namelist() if name.startswith(start))
+        names = (name for name in listed if name.startswith(start))
         return cls(path, top, frozenset(name[len(start) :] for name in names), file)
 
     def read(self, key: str) -> bytes | None:
@@ -72,7 +67,8 @@ class ZipStore:
         from zipfile import BadZipFile
 
         name = posixpath.join(self.top, key)
-        size = self.file.getinfo(name).file_size
+        file = self.file.opened()
+        size = file.getinfo(name).file_size
         if size > MAX_METADATA_BYTES:
             raise SourceError(
                 "metadata are too large",
@@ -81,7 +77,7 @@ class ZipStore:
                 where=self.locate(key),
             )
         try:
-            return self.file.read(name)
+            return file.read(name)
         except (BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
             raise SourceError("cannot read", got=error, where=self.locate(key)) from error
 
@@ -97,8 +93,29 @@ class ZipStore:
         """Say where a key is."""
         return posixpath.join(str(self.path), key)
 
+    def _refuse_bombs(self, folder: str) -> None:
+        start = f"{folder}/" if folder else ""
+        for info in self.file.opened().infolist():
+            if info.file_size > _MOST_TIMES * info.compress_size and info.filename.startswith(
+                start
+            ):
+                raise SourceError(
+                    "a file in a zip file unpacks to far more than its size",
+                    got=f"{info.file_size} bytes in {info.compress_size} of {info.filename}",
+                    expected=f"at most {_MOST_TIMES} times as many",
+                    where=self.locate(""),
+                    hint="store the chunks in the zip file as they are (ZIP_STORED): their codecs compress them",
+                )
+
     def place(self, key: str) -> Place:
-        """Say how to get at the voxels in a folder."""
+        """Say how to get at the voxels in a folder.
+
+        Raises
+        ------
+        SourceError
+            A file in it unpacks to so many times its size that TensorStore leaves it out: it would read as the fill value.
+        """
+        self._refuse_bombs(posixpath.join(self.top, key).rstrip("/"))
 
         def for_zarr() -> tuple[Any, str]:
             from zarr.storage import ZipStore as ZarrZipStore  # heavy
@@ -106,18 +123,14 @@ class ZipStore:
             return ZarrZipStore(path, read_only=True), folder
 
         def open_file(name: str) -> IO[bytes]:
-            from zipfile import BadZipFile, ZipFile
+            from zipfile import BadZipFile
 
-            process = os.getpid()
-            if process not in files:  # a fork would share its parent's place in the file
-                files[process] = ZipFile(path)
             try:
-                return files[process].open(posixpath.join(folder, name))
+                return file.opened().open(posixpath.join(folder, name))
             except (BadZipFile, KeyError, RuntimeError) as error:
                 raise OSError(str(error)) from error
 
-        files = {os.getpid(): self.file}
-        path, folder = self.path, posixpath.join(self.top, key).rstrip("/")
+        file, path, folder = self.file, self.path, posixpath.join(self.top, key).rstrip("/")
         base = {"driver": "file", "path": str(path)}
         return Place(
             kvstore={"driver": "zip", "base": base, "path": f"{folder}/" if folder else ""},
@@ -125,6 +138,35 @@ class ZipStore:
             has=lambda name: posixpath.join(key, name) in self.names,
             open_file=open_file,
         )
+
+
+class _File:
+    """A zip file; it is opened again in a forked child, which would share its parent's place in it, and when too many others were."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._slot: Slot[zipfile.ZipFile] = Slot()
+
+    def opened(self) -> zipfile.ZipFile:
+        """Give the file.
+
+        Raises
+        ------
+        SourceError
+            It is no zip file, or damaged.
+        """
+        found = self._slot.get()
+        if found is None:
+            from zipfile import BadZipFile, ZipFile
+
+            try:
+                found = ZipFile(self._path)
+            except (BadZipFile, OSError) as error:
+                raise SourceError(
+                    "not a zip file that can be read", got=error, where=str(self._path)
+                ) from error
+            self._slot.put(found)
+        return found
 
 
 def top_folder(names: Iterable[str]) -> str:

@@ -20,12 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dacapo_like.bridges import importing
-from dacapo_like.chunk_cache import Key, file_state, fits, settled_state
+from dacapo_like.chunk_cache import FileState, Key, file_state, fits, settled_state
 from dacapo_like.core import Reader, about
 from dacapo_like.errors import ConfigError, ReadError, SourceError, check_choice, did_you_mean
 from dacapo_like.geometry import Box, Coordinate, Exact, exact
 from dacapo_like.registry import register
 from dacapo_like.sources._chunks import Index, fill_keeping
+from dacapo_like.sources._handles import Slot
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, axis_name, lay_out
 
 DepthAxis = Literal["none", "Z", "T"]
@@ -118,39 +119,69 @@ def _scene_in(file_name: str) -> tuple[str, int | None]:
     return (file_name, None) if match is None else (match[1], int(match[2]))
 
 
+@attrs.frozen(eq=False)
+class _Handle:
+    """A file that is open.
+
+    Attributes
+    ----------
+    reader : CziReader
+        It is closed when nobody holds the handle any more.
+    lock : Lock
+        Held while it reads.
+    """
+
+    reader: Any
+    lock: threading.Lock = attrs.field(factory=threading.Lock)
+
+    def __attrs_post_init__(self) -> None:
+        weakref.finalize(self, self.reader.close)
+
+
 class _File:
-    """A file that is open; in a process that was forked it opens anew."""
+    """A file; in a process that was forked, and when too many others were read since, it opens anew."""
 
     def __init__(self, where: str) -> None:
         self.where = where
-        self._open()
+        self.state = self._found()
+        self._slot: Slot[_Handle] = Slot()
+        self.handle()
 
-    def _open(self) -> None:
-        with importing("pylibCZIrw", extra="czi"):
-            from pylibCZIrw.czi import CziReader  # heavy, and an extra
-
-        if not Path(self.where).is_file():
+    def _found(self) -> FileState:
+        try:
+            return file_state(self.where)
+        except OSError as error:
             folder = Path(self.where).parent
             names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
             hint = did_you_mean(Path(self.where).name, names)
             raise SourceError(
                 "file does not exist", where=self.where, hint=hint, key=("file_name",)
+            ) from error
+
+    def handle(self) -> _Handle:
+        """Give what reads the file, in this process."""
+        handle = self._slot.get()
+        if handle is None:
+            handle = self._opened()
+            self._slot.put(handle)
+        return handle
+
+    def _opened(self) -> _Handle:
+        with importing("pylibCZIrw", extra="czi"):
+            from pylibCZIrw.czi import CziReader  # heavy, and an extra
+
+        if self._found() != self.state:
+            raise ReadError(
+                "the file has changed since it was opened",
+                where=self.where,
+                hint="open the array again",
             )
         try:
-            self.state = file_state(self.where)
-            self._reader = CziReader(self.where)
+            return _Handle(CziReader(self.where))
         except (OSError, RuntimeError, ValueError) as error:
             raise SourceError(
                 "not a CZI file that can be read", got=error, where=self.where, key=("file_name",)
             ) from error
-        weakref.finalize(self, self._reader.close)
-        self._lock, self._pid = threading.Lock(), os.getpid()
-
-    def reader(self) -> tuple[Any, threading.Lock]:
-        """Give pylibCZIrw's reader of this process, and what is held while it reads."""
-        if self._pid != os.getpid():
-            self._open()
-        return self._reader, self._lock
 
 
 @attrs.frozen
@@ -166,7 +197,7 @@ class _Tile:
 
 def _tiles(file: _File, where: str) -> list[_Tile]:
     """List the tiles of full resolution: the library's own summaries hide where indices start."""
-    reader, _ = file.reader()
+    handle = file.handle()
     tiles: list[_Tile] = []
 
     def add(_: int, info: Any) -> bool:
@@ -176,7 +207,7 @@ def _tiles(file: _File, where: str) -> list[_Tile]:
         tiles.append(_Tile(plane.pop("S", None), plane, start, end, info.pixelType.name))
         return True
 
-    reader.enumerate_subblocks_subset(add, only_layer0=True)
+    handle.reader.enumerate_subblocks_subset(add, only_layer0=True)
     if not tiles:
         raise SourceError("an image without voxels", where=where)
     return tiles
@@ -272,9 +303,9 @@ class _Declared:
 
 
 def _declared(file: _File, where: str) -> _Declared:
-    reader, _ = file.reader()
+    handle = file.handle()
     try:
-        root = ET.fromstring(_metadata(reader))  # noqa: S314  # expat itself stops entities that explode
+        root = ET.fromstring(_metadata(handle.reader))  # noqa: S314  # expat itself stops entities that explode
         sizes: dict[str, Exact] = {}
         for distance in root.iterfind("Metadata/Scaling/Items/Distance"):
             metres = Fraction(exact(Decimal((distance.findtext("Value") or "0").strip())))
@@ -405,11 +436,11 @@ class _CziReader(Reader):
         if tuple(plane.values()) not in image.planes:
             raise ReadError("a plane is not in the file", where=where)
         rectangle = (columns.start, rows.start, len(columns), len(rows))
-        reader, lock = self._file.reader()
+        handle = self._file.handle()
         pixel_type = image.pixel_types[plane["C"]]
         try:
-            with lock:
-                pixels = reader.read(rectangle, plane, image.scene, pixel_type=pixel_type)
+            with handle.lock:
+                pixels = handle.reader.read(rectangle, plane, image.scene, pixel_type=pixel_type)
         except (RuntimeError, ValueError) as error:
             raise ReadError("voxels cannot be read", got=error, where=where) from error
         return np.asarray(pixels)[..., ::-1]

@@ -16,9 +16,11 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
+from dacapo_like import settings
 from dacapo_like.core import Reader, SourceConfig, about
 from dacapo_like.errors import ConfigError, SourceError
 from dacapo_like.geometry import Box, box_between
+from dacapo_like.hosts import check_server
 from dacapo_like.registry import register
 from dacapo_like.sources._dvid_http import Patience, Request, Server
 from dacapo_like.sources._dvid_info import Instance, parse_info, scaled_image
@@ -95,7 +97,10 @@ class DVIDArrayConfig(SourceConfig):
         metadata=about("Seconds after which a request, its repeats included, is given up."),
     )
     retries: int = attrs.field(default=6, metadata=about("How often a request is repeated."))
-    max_requests: int = attrs.field(default=8, metadata=about("Requests in flight at a time."))
+    max_requests: int = attrs.field(
+        default=8,
+        metadata=about("Requests in flight at a time, and no more than the settings allow."),
+    )
     tile_shape: tuple[int, ...] | None = attrs.field(
         default=None,
         converter=attrs.converters.optional(tuple),
@@ -140,11 +145,13 @@ class DVIDArrayConfig(SourceConfig):
             of voxels with a single number.
         """
         address, uuid, name = self.source
+        url = urlsplit(address)
+        check_server(url.scheme, url.hostname or "", url.port, key=("source", 0))
         server = Server(
             address.rstrip("/"),
             token_env=self.token_env,
             patience=Patience(timeout=self.timeout, deadline=self.deadline, retries=self.retries),
-            most=self.max_requests,
+            most=min(self.max_requests, settings.current().requests_in_flight),
         )
         path = quote(f"/api/node/{uuid}/{name}", safe="/:")
         path, instance = self._instance(server, path)

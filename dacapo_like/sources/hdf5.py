@@ -25,8 +25,10 @@ from dacapo_like.sources._h5 import (
     named_faults,
     open_file,
     plain_value,
+    small_attribute,
 )
 from dacapo_like.sources._h5_voxels import DatasetVoxels
+from dacapo_like.sources._missing import Absences, Missing
 from dacapo_like.sources.layout import (
     Layout,
     Stored,
@@ -57,6 +59,9 @@ class HDF5ArrayConfig(StoredArrayConfig):
             "Path of the dataset in the file; may be left out where there is only one of numbers."
         ),
     )
+    missing: Missing = attrs.field(
+        default="fill", metadata=about("What to do about chunks that are not there.")
+    )
 
     def open(self) -> Reader:
         """Read what the file says of the dataset.
@@ -72,7 +77,9 @@ class HDF5ArrayConfig(StoredArrayConfig):
             dataset = dataset_at(file, name)
             check_storage(file, dataset, where)
             stored = _stored(dataset, where)
-        return _HDF5Reader(lay_out(stored, self, where), self.file_name, name, stored)
+            absences = Absences(self.missing)
+            DatasetVoxels(dataset, where, absences)
+        return _HDF5Reader(lay_out(stored, self, where), self.file_name, name, stored, absences)
 
 
 def _only_dataset(file: Any, where: str) -> str:
@@ -112,7 +119,7 @@ def _attributes(dataset: Any) -> Mapping[str, Any]:
     h5t = h5py.h5t
     plain = {h5t.INTEGER, h5t.FLOAT, h5t.STRING, h5t.ENUM, h5t.ARRAY}
     found = {
-        name: plain_value(dataset.attrs[name])
+        name: plain_value(small_attribute(dataset, name))
         for name in dataset.attrs
         if dataset.attrs.get_id(name).get_type().get_class() in plain
     }
@@ -128,7 +135,9 @@ class _HDF5Reader(Reader):
 
     in_threads = True
 
-    def __init__(self, layout: Layout, file_name: str, name: str, stored: Stored) -> None:
+    def __init__(
+        self, layout: Layout, file_name: str, name: str, stored: Stored, absences: Absences
+    ) -> None:
         self.spec = layout.spec
         self._layout = layout
         self._as_stored = np.argsort(layout.order)
@@ -137,7 +146,7 @@ class _HDF5Reader(Reader):
         def find(file: Any) -> DatasetVoxels:
             dataset = dataset_at(file, name)
             check_storage(file, dataset, where)
-            voxels = DatasetVoxels(dataset, where)
+            voxels = DatasetVoxels(dataset, where, absences)
             voxels.check_like(stored.shape, stored.dtype)
             return voxels
 

@@ -18,14 +18,17 @@ from dacapo_like.geometry import Box, Coordinate, Exact, exact, format_numbers
 from dacapo_like.record import NAMESPACE, Record, read_record
 from dacapo_like.registry import register
 from dacapo_like.sources._h5 import (
+    LARGEST_ATTRIBUTE,
     PerProcess,
     check_storage,
     dataset_at,
     follow,
     named_faults,
     open_file,
+    small_attribute,
 )
 from dacapo_like.sources._h5_voxels import DatasetVoxels
+from dacapo_like.sources._missing import Absences, Missing
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, lay_out
 
 UNNAMED = "(name not specified)"
@@ -67,6 +70,9 @@ class ImarisArrayConfig(StoredArrayConfig):
             "Without `level`, chooses the level that has it; else replaces what the file says."
         ),
     )
+    missing: Missing = attrs.field(
+        default="fill", metadata=about("What to do about chunks that are not there.")
+    )
 
     def open(self) -> Reader:
         """Read what the file says of the level.
@@ -96,7 +102,9 @@ class ImarisArrayConfig(StoredArrayConfig):
                 anchor=image.record.anchor or "center",
                 attrs=image.attributes,
             )
-        return _ImarisReader(lay_out(stored, self, where), self.file_name, places, stored)
+        return _ImarisReader(
+            lay_out(stored, self, where), self.file_name, places, stored, Absences(self.missing)
+        )
 
     def _level(self, image: _Image, where: str) -> int:
         count = len(image.sizes)
@@ -287,10 +295,14 @@ def _texts(group: Any, *names: str) -> dict[str, str]:
     """Give attributes of a group as text; where none is named all, and its long texts, which are datasets."""
     if group is None:
         return {}
-    texts = {name: _text(group.attrs[name]) for name in names or group.attrs if name in group.attrs}
+    texts = {
+        name: _text(small_attribute(group, name))
+        for name in names or group.attrs
+        if name in group.attrs
+    }
     for name in () if names else group:
         found = follow(group.file, name, group)
-        if getattr(found, "dtype", None) == "S1":
+        if getattr(found, "dtype", None) == "S1" and found.size <= LARGEST_ATTRIBUTE:
             texts[name] = _text(found[()])
     return texts
 
@@ -338,13 +350,20 @@ class _ImarisReader(Reader):
 
     in_threads = True
 
-    def __init__(self, layout: Layout, file_name: str, places: Places, stored: Stored) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        file_name: str,
+        places: Places,
+        stored: Stored,
+        absences: Absences,
+    ) -> None:
         self.spec = layout.spec
         self._layout = layout
         self._as_stored = np.argsort(layout.order)
         self._file_name, self._places = file_name, places
         self._datasets = PerProcess(
-            file_name, lambda file: _Datasets(file, stored.shape[-3:], stored.dtype)
+            file_name, lambda file: _Datasets(file, stored.shape[-3:], stored.dtype, absences)
         )
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -372,8 +391,10 @@ class _ImarisReader(Reader):
 class _Datasets:
     """Datasets of an open file; the last ones stay open."""
 
-    def __init__(self, file: Any, size: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self._file, self._size, self._dtype = file, size, dtype
+    def __init__(
+        self, file: Any, size: tuple[int, ...], dtype: np.dtype[Any], absences: Absences
+    ) -> None:
+        self._file, self._size, self._dtype, self._absences = file, size, dtype, absences
         self._open: dict[str, DatasetVoxels] = {}
 
     def __call__(self, place: str) -> DatasetVoxels:
@@ -388,6 +409,6 @@ class _Datasets:
         where = f"{self._file.filename}/{place}"
         dataset = dataset_at(self._file, f"{place}/Data")
         check_storage(self._file, dataset, where)
-        voxels = DatasetVoxels(dataset, where)
+        voxels = DatasetVoxels(dataset, where, self._absences)
         voxels.check_like(self._size, self._dtype)
         return voxels

@@ -16,12 +16,14 @@ import attrs
 import numpy as np
 from numpy.typing import NDArray
 
-from dacapo_like.core import SourceConfig, about
+from dacapo_like.core import Array, SourceConfig, about
+from dacapo_like.endless import refuse_endless
 from dacapo_like.errors import ConfigError, KeyPath, SourceError
 from dacapo_like.fields import plain
 from dacapo_like.geometry import Box, Coordinate, box_between
 from dacapo_like.record import Record, read_record
 from dacapo_like.sources._selection import channel_index, snapped_box, timepoint_axis
+from dacapo_like.sources._urls import refuse_user
 from dacapo_like.spec import Anchor, ArraySpec, Directions, Kind, infer_kind, is_leading_axis
 
 T = TypeVar("T")
@@ -107,6 +109,13 @@ class StoredArrayConfig(SourceConfig):
             "Shrinks the region so that it starts and ends at multiples of this, in world units per spatial axis."
         ),
     )
+
+    def opened(self, *inputs: Array) -> Array:
+        """Open the source, unless it is no file that ends."""
+        refuse_user(self.file_name)
+        if self.file_name and "://" not in self.file_name:
+            refuse_endless(self.file_name)
+        return super().opened(*inputs)
 
 
 @attrs.frozen(kw_only=True)

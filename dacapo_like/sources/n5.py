@@ -101,7 +101,9 @@ class N5ArrayConfig(LeveledArrayConfig):
         opening = partial(_open_tensorstore, place.kvstore, _as_tensorstore_knows(array))
         layout = lay_out(stored, self, where, timepoint=self.timepoint)
         guard = blosc_guard(array.metadata, place, lead=4 + 4 * len(array.metadata.shape))
-        return KeptReader(layout, TensorStoreVoxels(opening, self.missing, where, guard))
+        return KeptReader(
+            layout, TensorStoreVoxels(opening, self.missing, where, guard, remote=place.remote)
+        )
 
 
 def _as_tensorstore_knows(array: ArrayNode) -> Mapping[str, Any]:

@@ -15,6 +15,7 @@ from dacapo_like.core import Reader, about
 from dacapo_like.errors import ReadError, SourceError, did_you_mean
 from dacapo_like.geometry import Box
 from dacapo_like.registry import register
+from dacapo_like.sources._handles import Slot
 from dacapo_like.sources.layout import Layout, Stored, StoredArrayConfig, lay_out
 
 if TYPE_CHECKING:
@@ -146,18 +147,37 @@ class _NpyReader(Reader):
     def __init__(self, layout: Layout, voxels: NDArray[Any], file_name: str) -> None:
         self.spec = layout.spec
         self._layout = layout
-        self._voxels = voxels
+        self._mapped: Slot[NDArray[Any]] = Slot()  # a map holds the file open
+        self._mapped.put(voxels)
+        self._like = (voxels.shape, voxels.strides, voxels.dtype)
         self._file = Path(file_name)
         self._length = self._file.stat().st_size
 
     def read(self, box: Box, out: NDArray[Any] | None = None) -> NDArray[Any]:
         """Read a box."""
         self._check_length()
+        voxels = self._voxels()
 
         def start(stored: Box) -> Any:
-            return lambda: np.array(self._voxels[stored.slices], self.spec.dtype)
+            return lambda: np.array(voxels[stored.slices], self.spec.dtype)
 
         return self._layout.start(box, start, out)()
+
+    def _voxels(self) -> NDArray[Any]:
+        voxels = self._mapped.get()
+        if voxels is None:
+            voxels = _mapped(str(self._file))
+            shape, _, dtype = self._like
+            if (voxels.shape, voxels.strides, voxels.dtype) != self._like:
+                raise ReadError(
+                    "the file has changed since it was opened",
+                    got=f"{voxels.dtype} {voxels.shape}",
+                    expected=f"{dtype} {shape}",
+                    where=str(self._file),
+                    hint="open the array again",
+                )
+            self._mapped.put(voxels)
+        return voxels
 
     def _check_length(self) -> None:
         """Refuse a file that was cut off: to touch a page that is not there any more would end the process."""

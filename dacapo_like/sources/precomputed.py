@@ -66,12 +66,12 @@ class PrecomputedArrayConfig(LeveledArrayConfig):
             raise SourceError("not a precomputed volume", expected="a file `info`", where=where)
         try:
             levels = [_stored(info, scale) for scale in info["scales"]]
-            keys = [scale["key"] for scale in info["scales"]]
+            keys = [_key(scale["key"]) for scale in info["scales"]]
         except KeyError as error:
             raise SourceError(
                 "info is incomplete", expected=f"a key {error}", where=where
             ) from error
-        except (TypeError, ValueError, AttributeError, ConfigError) as error:
+        except (TypeError, ValueError, AttributeError, IndexError, ConfigError) as error:
             raise SourceError("info is corrupt", got=error, where=where) from error
         if not levels:
             raise SourceError("a volume without scales", where=where)
@@ -84,9 +84,9 @@ class PrecomputedArrayConfig(LeveledArrayConfig):
             level,
             one_channel=len(levels[level].shape) == 3,
         )
-        return KeptReader(
-            lay_out(levels[level], self, where), TensorStoreVoxels(opening, self.missing, where)
-        )
+        remote = store.place(root).remote
+        voxels = TensorStoreVoxels(opening, self.missing, where, remote=remote)
+        return KeptReader(lay_out(levels[level], self, where), voxels)
 
 
 def _require_plain_chunks(kvstore: Mapping[str, Any], where: str) -> None:
@@ -144,6 +144,12 @@ def _stored(info: Mapping[str, Any], scale: Mapping[str, Any]) -> Stored:
         kind=_KINDS[kind],
         attrs=plain_json({k: v for k, v in info.items() if k not in ("scales", "@type")}),
     )
+
+
+def _key(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"a key {value!r} where the name of a folder is expected")
+    return value
 
 
 def integers_of_any_sign(values: Any) -> tuple[int, ...]:

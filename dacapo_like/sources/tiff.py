@@ -6,8 +6,6 @@ A read opens only the files that it touches, and decodes only their tiles.
 from __future__ import annotations
 
 import os
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
 from typing import Any
@@ -22,6 +20,8 @@ from dacapo_like.errors import ConfigError, ReadError, SourceError
 from dacapo_like.geometry import Box, Coordinate, Exact, exact, format_numbers
 from dacapo_like.registry import register
 from dacapo_like.sources import _tiff_stack as stacks
+from dacapo_like.sources._handles import Slot
+from dacapo_like.sources._missing import Absences, Missing
 from dacapo_like.sources._ome_annotation import with_annotation
 from dacapo_like.sources._tiff_file import Pixels, Series, open_series
 from dacapo_like.sources._tiff_metadata import stored_axes
@@ -37,7 +37,7 @@ from dacapo_like.spec import is_leading_axis
 
 Files = tuple[str | tuple[str, ...], ...]
 
-_OPEN_FILES = 32
+_REMEMBERED = 4096  # files of a stack
 
 
 def _as_files(files: Iterable[Any] | None) -> Files | None:
@@ -100,6 +100,9 @@ class TiffArrayConfig(StoredArrayConfig):
             "else replaces what the file says."
         ),
     )
+    missing: Missing = attrs.field(
+        default="fill", metadata=about("What to do about chunks that are not there.")
+    )
 
     def __attrs_post_init__(self) -> None:
         given = [key for key in ("file_name", "pattern", "files") if getattr(self, key)]
@@ -147,7 +150,8 @@ class TiffArrayConfig(StoredArrayConfig):
         stored = with_annotation(stored, series.declared.annotation, where)
         as_stored: dict[str, Any] = {} if self.axes is None else {"axes": axes}
         name = where if stack.files.size == 1 else self.pattern or f"{where} and others"
-        files = _Files(name, (self.series, level, own), pixels, where, state)
+        of = (self.series, level, own)
+        files = _Files(name, of, pixels, where, state, Absences(self.missing))
         options = attrs.evolve(self, **as_stored)
         layout = lay_out(_fitting(stored), options, where, timepoint=self.timepoint)
         return _TiffReader(layout, stack, files)
@@ -294,6 +298,8 @@ class _Files:
         The first file's name.
     state : FileState or None
         Of the first file, before it was opened.
+    absences : Absences
+        What is done about tiles and strips that are not there.
     """
 
     def __init__(
@@ -303,29 +309,28 @@ class _Files:
         first: Pixels,
         where: str,
         state: FileState | None,
+        absences: Absences,
     ) -> None:
-        self._name, self._of = name, of
+        self._name, self._of, self._absences = name, of, absences
         self._like = (first.shape, first.dtype)
         self._first = where
-        self._open = OrderedDict({where: (first, state)})
-        self._lock = threading.Lock()
-        self._pid = os.getpid()
+        self._slots: dict[str, Slot[tuple[Pixels, FileState | None]]] = {where: Slot()}
+        self._slots[where].put((first, state))
 
     def read(self, where: str, box: Box) -> NDArray[Any]:
         """Read a box of a file; one that was left out closes when nobody reads it any more."""
-        if self._pid != os.getpid():  # files from before a fork are shared with the parent
-            self._open, self._lock, self._pid = OrderedDict(), threading.Lock(), os.getpid()
+        if len(self._slots) > _REMEMBERED:
+            self._slots = {}
+        slot = self._slots.setdefault(where, Slot())
         state = _state(where)
-        with self._lock:
-            pixels, known = self._open.get(where, (None, None))
-            if pixels is not None:
-                self._open.move_to_end(where)
+        pixels, known = slot.get() or (None, None)
         if pixels is None or state not in (None, known):
             pixels = self._opened(where) if pixels is None else self._opened_anew(where, pixels)
-            with self._lock:
-                self._open[where] = (pixels, state)
-                while len(self._open) > _OPEN_FILES:
-                    self._open.popitem(last=False)
+            slot.put((pixels, state))
+        absent = pixels.absent(box) if self._absences.matter else None
+        if absent is not None:
+            place = f"{where}, voxels {box.offset} to {box.end}"
+            self._absences.found(f"tile or strip {absent} is not in the file", place)
         settled = state if state is not None and is_settled(state) else None
         return pixels.read(box, self._name, settled)
 

@@ -88,7 +88,15 @@ class ZarrArrayConfig(KeptArrayConfig):
         array, stored, halvings = self._stored(store, node, where)
         place = store.place(array.key)
         manifest = _manifest(store, place, array, where)
-        voxels = ZarrVoxels(place, array.zarr_format, array.metadata, self.missing, where, manifest)
+        voxels = ZarrVoxels(
+            place,
+            array.zarr_format,
+            array.metadata,
+            self.missing,
+            where,
+            manifest,
+            partial(_read_manifest, store, array, where) if place.remote else None,
+        )
         layout = lay_out(
             coarsened(stored, halvings, self.level or 0) if halvings else stored,
             self,
@@ -193,8 +201,12 @@ def _manifest(store: Store, place: Place, array: ArrayNode, where: str) -> Manif
     """Read the list of chunk files that our own writer left, where to look for it costs no request."""
     if place.has is None or not place.has(FILE_NAME):
         return None
+    return _read_manifest(store, array, where)
+
+
+def _read_manifest(store: Store, array: ArrayNode, where: str) -> Manifest | None:
     text = store.read(posixpath.join(array.key, FILE_NAME))
-    return Manifest.parse(text or b"", array.metadata.shape, where)
+    return None if text is None else Manifest.parse(text, array.metadata.shape, where)
 
 
 def _array_of(store: Store, group: Node, level: ngff.Level, where: str) -> ArrayNode:

@@ -24,7 +24,10 @@ _OF_A_MATRIX = 2  # axes
 
 
 def _rows(value: Any) -> tuple[Coordinate, ...]:
-    shape = np.shape(value)
+    try:
+        shape = np.shape(value)
+    except ValueError:  # rows of different lengths, which are told below, or what are no rows
+        shape = (len(value), 0) if all(isinstance(row, (list, tuple)) for row in value) else (0,)
     if len(shape) != 2:
         raise ConfigError(
             "not a transform",

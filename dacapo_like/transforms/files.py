@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from dacapo_like.endless import refuse_endless
 from dacapo_like.errors import SourceError
 from dacapo_like.geometry import exact
 from dacapo_like.transforms.matrix import Matrix, identity, matrix_of, product
@@ -53,6 +54,7 @@ def read_affine(file_name: str) -> FileAffine:
     SourceError
         The file cannot be read, is none of these, or holds a transform that is not affine.
     """
+    refuse_endless(file_name)
     try:
         with Path(file_name).open("rb") as file:
             content = file.read(_MOST_BYTES + 1)

@@ -41,6 +41,8 @@ class Writer(ABC):
         JSON to keep beside the metadata where the format has a place for it, see `dacapo_like.record`.
     overwrite : bool
         Replace a target of the same format that is there. Nothing else is ever replaced.
+    partial : Path, optional
+        Where it grows, on the disk of the target; who names it removes it after an error. By default a hidden path beside the target.
     **options
         Of the format: keyword-only parameters of the subclass.
 
@@ -70,6 +72,7 @@ class Writer(ABC):
         name: str | None = None,
         attributes: Mapping[str, Any] | None = None,
         overwrite: bool = False,
+        partial: Path | None = None,
     ) -> None:
         self.path = Path(path).resolve()
         self.spec = spec
@@ -78,7 +81,8 @@ class Writer(ABC):
         self._overwrite = overwrite
         self._closed = False
         self._check_target()
-        self._partial = beside(self.path)
+        self._partial = partial or beside(self.path)
+        self._is_ours = partial is None
 
     @classmethod
     def takes(cls, path: Path) -> bool:  # noqa: ARG003  # for subclasses
@@ -131,7 +135,7 @@ class Writer(ABC):
         self._write(box, data)
 
     def commit(self) -> None:
-        """Move what was written into its place; after an error or an interrupt in that, nothing is left behind.
+        """Move what was written into its place; after an error or an interrupt in that, nothing is left behind that `abort` removes.
 
         Raises
         ------
@@ -160,10 +164,14 @@ class Writer(ABC):
             raise self._failure("cannot move what was written into its place", error) from error
 
     def abort(self) -> None:
-        """Remove what was written; the target stays as it was."""
+        """Remove what was written, but for a `partial` that others named; the target stays as it was."""
         self._closed = True
         with suppress(OSError):  # a full disk refuses the last bytes, too, which are not wanted
             self._close(complete=False)
+        if self._is_ours:
+            self._remove()
+
+    def _remove(self) -> None:
         if self._partial.is_dir():
             shutil.rmtree(self._partial)
         else:

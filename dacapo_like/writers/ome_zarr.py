@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -19,7 +20,7 @@ from dacapo_like.errors import ConfigError, DacapoLikeError, SourceError
 from dacapo_like.geometry import Box, blocks_of
 from dacapo_like.manifest import FILE_NAME, Manifest
 from dacapo_like.pyramids import coarser, pooling_method, read_pooled
-from dacapo_like.replacing import beside
+from dacapo_like.replacing import sync_tree
 from dacapo_like.spec import ArraySpec
 from dacapo_like.writers.base import Writer, writes
 from dacapo_like.writers.chunking import chunk_shape, shard_shape
@@ -38,6 +39,7 @@ from dacapo_like.writers.zipping import zip_folder
 
 T = TypeVar("T")
 
+_LOCK = ".__lock"
 _MOST_THREADS = 8  # each holds a block and the finer voxels that it is made of
 
 
@@ -79,6 +81,8 @@ class OmeZarrWriter(Writer):
         Of the codec; by default 3 for zstd, else 5.
     checksum : bool
         Whether damaged chunks are found in reading; Zarr 2 has no place for it.
+    make : bool
+        Make the metadata now, so that voxels can be written; else they are there, or `make` will do it.
     **options
         As of every `Writer`.
 
@@ -88,6 +92,10 @@ class OmeZarrWriter(Writer):
         Of the chunks.
     block_shape : tuple of int
         Of the blocks that may be written independently: shards, or chunks.
+    levels : list of ArraySpec
+        Of all levels, the finest first, in the order of axes as stored.
+    cells : list of tuple of int
+        Per coarser level and stored axis, how many voxels of the level before become one.
 
     Raises
     ------
@@ -123,6 +131,7 @@ class OmeZarrWriter(Writer):
         compression: str | None = "zstd",
         compression_level: int | None = None,
         checksum: bool = True,
+        make: bool = True,
         **options: Any,
     ) -> None:
         self._order = format_order(spec)
@@ -136,75 +145,195 @@ class OmeZarrWriter(Writer):
         self.chunk_shape = chunk_shape(spec, chunks)
         self.block_shape = shard_shape(self.chunk_shape, shards)
         self._factors = level_factors(
-            stored, self._stored_axes(self.chunk_shape), levels, factors, match_scale_factors_from
+            stored, self.stored_axes(self.chunk_shape), levels, factors, match_scale_factors_from
         )
-        self._levels = list(itertools.accumulate(self._factors, coarser, initial=stored))
-        how = Compression.of(compression, compression_level, checksum=checksum)
+        self.levels = list(itertools.accumulate(self._factors, coarser, initial=stored))
+        self.cells = [(1,) * len(stored.leading_axes) + factors for factors in self._factors]
+        self._compression = Compression.of(compression, compression_level, checksum=checksum)
+        self._folder: Path | None = None  # of what is zipped
+        self._built = 0  # the last level that is, or will be, written by somebody else
+        self._arrays: dict[int, Any] = {}
+        if make:
+            self.make()
+
+    def make(self) -> None:
+        """Write all metadata.
+
+        Raises
+        ------
+        SourceError
+            Nothing can be written here.
+        ConfigError
+            The attributes are not JSON.
+        """
         try:
-            self._make(how)
+            self._make()
         except (OSError, DacapoLikeError) as error:
             shutil.rmtree(self._partial, ignore_errors=True)  # it may not be there yet
             if isinstance(error, OSError):
                 raise self._failure("cannot write here", error) from error
             raise
-        self._arrays = [self._open(level) for level in range(len(self._levels))]
 
     @classmethod
     def takes(cls, path: Path) -> bool:
         """Whether a path leads into the labels of an image."""
         return LabelGroup.around(path) is not None
 
-    def _make(self, compression: Compression) -> None:
-        """Write all metadata."""
+    def described(self) -> dict[str, Any]:
+        """Give, as JSON, options that make the same of an array of this spec."""
+        factors = list(
+            itertools.accumulate(
+                self._factors, lambda a, b: tuple(map(math.prod, zip(a, b, strict=True)))
+            )
+        )
+        return {
+            "name": self.name,
+            "version": self._version,
+            "factors": [list(level) for level in factors],
+            "chunks": list(self.chunk_shape),
+            "shards": list(self.block_shape) if self.block_shape != self.chunk_shape else None,
+            "compression": self._compression.codec,
+            "compression_level": self._compression.level if self._compression.codec else None,
+            "checksum": self._compression.checksum,
+        }
+
+    def _make(self) -> None:
         attributes = image_attributes(
-            self._levels,
+            self.levels,
             name=self.name,
             attributes=self.attributes,
             version=self._version,
             source=None if self._labels is None else SOURCE,
         )
         write_group(self._partial, self._format, attributes)
-        chunks, blocks = self._stored_axes(self.chunk_shape), self._stored_axes(self.block_shape)
-        for level, spec in enumerate(self._levels):
+        chunks, files = self.stored_axes(self.chunk_shape), self.file_shape
+        for level, spec in enumerate(self.levels):
             names, folder = dimension_names(spec), self._partial / level_path(level)
-            write_array(folder, self._format, spec, names, chunks, blocks, compression)
+            write_array(folder, self._format, spec, names, chunks, files, self._compression)
 
     @property
     def _format(self) -> ZarrFormat:
         return 2 if self._version == "0.4" else 3
 
-    def _open(self, level: int) -> Any:
-        """Open through TensorStore, or in a forked child through zarr-python; voxels are assigned to either."""
-        folder = self._partial / level_path(level)
-        if tensorstores.usable():
-            return tensorstores.open_zarr(folder, self._format, write=True)
-        import zarr
+    # Levels, in the order of axes as stored
 
-        return zarr.open_array(folder, mode="r+")
+    @property
+    def folder(self) -> Path:
+        """Where it grows."""
+        return self._partial
+
+    @property
+    def file_shape(self) -> tuple[int, ...]:
+        """Voxels of a file of any level: two writers never write to one at the same time."""
+        return self.stored_axes(self.block_shape)
+
+    def start_read(self, level: int, box: Box) -> Callable[[], NDArray[Any]]:
+        """Begin to read what was written of a level; the function that is returned waits for it."""
+        array = self._opened(level)
+        if not tensorstores.usable():
+            return lambda: np.asarray(array[box.slices])
+        begun = tensorstores.Begun(array[box.slices].read())
+        return lambda: np.asarray(begun.result())
+
+    def start_write(self, level: int, box: Box, data: NDArray[Any]) -> Callable[[], object]:
+        """Begin to write whole files of a level; the function that is returned waits for it. Until then `data` are not to be changed.
+
+        The bytes are not brought to the disk: see `files`.
+        """
+        array = self._opened(level)
+        if not tensorstores.usable():
+            array[box.slices] = data
+            return lambda: None
+        return tensorstores.Begun(
+            array[box.slices].write(data, can_reference_source_data_indefinitely=True)
+        ).result
+
+    def files(self, level: int, box: Box) -> Iterator[Path]:
+        """Give the files that the voxels of a box are in; those of nothing but zeros are not there."""
+        folder = self._chunk_folder(level)
+        ranges = (
+            range(start // size, -(-stop // size))
+            for start, stop, size in zip(box.offset, box.end, self.file_shape, strict=True)
+        )
+        for index in itertools.product(*ranges):
+            yield folder.joinpath(*map(str, index))
+
+    def leave_levels(self) -> None:
+        """Leave all levels to those who call `start_write`: `commit` makes none."""
+        self._built = len(self.levels) - 1
+
+    def _chunk_folder(self, level: int) -> Path:
+        folder = self._partial / level_path(level)
+        return folder / "c" if self._format == 3 else folder
+
+    def _opened(self, level: int) -> Any:
+        """Open through TensorStore, or in a forked child through zarr-python; voxels are assigned to either."""
+        found = self._arrays.get(level)
+        return self._arrays.setdefault(level, self._open(level)) if found is None else found
+
+    def _open(self, level: int) -> Any:
+        folder = self._partial / level_path(level)
+        if not tensorstores.usable():
+            import zarr
+
+            return zarr.open_array(folder, mode="r+")
+        return tensorstores.open_zarr(folder, self._format, write=True, sync=False, cached=False)
 
     def _write(self, box: Box, data: NDArray[Any]) -> None:
         try:
-            self._arrays[0][self._stored_axes(box.slices)] = data.transpose(self._order)
+            stored = Box(self.stored_axes(box.offset), self.stored_axes(box.shape))
+            self.start_write(0, stored, self.stored(data))()
         except tensorstores.ERRORS as error:
-            raise self._failure(f"cannot write voxels {box.offset} to {box.end}", error) from error
+            raise self.not_written(0, box, error) from error
+
+    def not_synced(self, error: OSError) -> SourceError:
+        """Make the error for files that cannot be brought to the disk."""
+        return self._failure("the disk does not take what was written", error)
+
+    def not_written(self, level: int, box: Box, error: Exception) -> SourceError:
+        """Make the error for voxels of a level that cannot be written."""
+        what = f"cannot write voxels {box.offset} to {box.end}"
+        return self._failure(f"{what} of level {level}" if level else what, error)
 
     def _close(self, *, complete: bool) -> None:
         if complete:
-            for level in range(1, len(self._levels)):
+            for level in range(self._built + 1, len(self.levels)):
                 self._build(level)
-        self._arrays = []
-        if complete:
-            for level in range(len(self._levels)):
-                self._list_files(level)
-        if complete and _is_zip_name(self.path):
-            folder, self._partial = self._partial, beside(self.path)
-            try:
-                zip_folder(folder, self._partial, self._version)
-            finally:
-                shutil.rmtree(folder)
+        self._arrays = {}
+        if not complete:
+            return
+        for level in range(len(self.levels)):
+            self._list_files(level)
+        sync_tree(self._partial)
+        if _is_zip_name(self.path):
+            folder, self._partial = (
+                self._partial,
+                self._partial.with_name(f"{self._partial.name}.zip"),
+            )
+            self._folder = folder
+            self._partial.unlink(missing_ok=True)
+            zip_folder(folder, self._partial, self._version)
+
+    def _remove(self) -> None:
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        super()._remove()
 
     def _place(self) -> None:
         super()._place()
+        if self._folder is not None:
+            shutil.rmtree(self._folder)
+        if self._is_ours:
+            self.enlist()
+
+    def enlist(self) -> None:
+        """List labels that were written in the image that they belong to; whoever named `partial` does so when that is gone.
+
+        Raises
+        ------
+        SourceError
+            The metadata of the image cannot be written.
+        """
         if self._labels is None:
             return
         try:
@@ -214,27 +343,30 @@ class OmeZarrWriter(Writer):
 
     def _list_files(self, level: int) -> None:
         """Leave a list of the chunk files that there are, so that a lost one is told from one that was left out."""
-        folder = self._partial / level_path(level)
-        root = folder / "c" if self._format == 3 else folder
-        found = (path.relative_to(root).parts for path in root.rglob("*") if path.is_file())
-        indices = (tuple(map(int, parts)) for parts in found if all(map(str.isdigit, parts)))
-        shape = self._levels[level].shape
-        manifest = Manifest.of(shape, self._stored_axes(self.block_shape), indices)
+        folder, root = self._partial / level_path(level), self._chunk_folder(level)
+        indices = []
+        for parent, _, names in os.walk(root):
+            for path in (Path(parent, name) for name in names):
+                if path.name.endswith(_LOCK):  # TensorStore's, of a process that was killed
+                    path.unlink()
+                elif all(map(str.isdigit, parts := path.relative_to(root).parts)):
+                    indices.append(tuple(map(int, parts)))
+        manifest = Manifest.of(self.levels[level].shape, self.file_shape, indices)
         (folder / FILE_NAME).write_text(manifest.dump())
 
     def _build(self, level: int) -> None:
         """Make a level from the one before, some blocks at a time."""
-        spec, finer, coarse = self._levels[level], self._arrays[level - 1], self._arrays[level]
-        cells = (1,) * len(spec.leading_axes) + self._factors[level - 1]
+        spec, cells = self.levels[level], self.cells[level - 1]
         method = pooling_method(spec.kind)
 
         def build(box: Box) -> None:
-            coarse[box.slices] = read_pooled(
-                lambda part: np.asarray(finer[part.slices]), box, cells, method, spec.dtype
+            data = read_pooled(
+                lambda part: self.start_read(level - 1, part)(), box, cells, method, spec.dtype
             )
+            self.start_write(level, box, data)()
 
         threads = min(os.cpu_count() or 1, _MOST_THREADS)
-        boxes = blocks_of(spec.shape, self._stored_axes(self.block_shape))
+        boxes = blocks_of(spec.shape, self.file_shape)
         try:
             with ThreadPoolExecutor(threads) as pool:
                 while batch := list(itertools.islice(boxes, 4 * threads)):
@@ -258,8 +390,16 @@ class OmeZarrWriter(Writer):
                 hint="it is never removed: choose another path, or remove it yourself",
             )
 
-    def _stored_axes(self, values: tuple[T, ...]) -> tuple[T, ...]:
-        """Put one value per axis into the order of the format."""
+    def stored(self, data: NDArray[Any]) -> NDArray[Any]:
+        """View voxels in the order of axes as stored."""
+        return data.transpose(self._order)
+
+    def array_axes(self, values: tuple[T, ...]) -> tuple[T, ...]:
+        """Put one value per axis as stored into the order of the array's axes."""
+        return tuple(values[self._order.index(i)] for i in range(len(values)))
+
+    def stored_axes(self, values: tuple[T, ...]) -> tuple[T, ...]:
+        """Put one value per axis of the array into the order of axes as stored."""
         return tuple(values[i] for i in self._order)
 
 

@@ -111,6 +111,11 @@ class TiffStackWriter(Writer):
         )
 
 
+def folder_of(path: str | os.PathLike[str]) -> Path:
+    """Give the folder that a pattern makes."""
+    return _split(Path(path))[0]
+
+
 def _planes(box: Box) -> Iterator[Box]:
     """Walk over the planes of a box."""
     import numpy as np

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -34,7 +34,8 @@ class Compression:
     level : int
         0 for none to the codec's most.
     checksum : bool
-        Whether a flipped bit is found when a chunk is read; Zarr 2 has no place for it.
+        Whether a flipped bit is found when a chunk is read. Zarr 2 has no place for it but in what zstd and gzip make themselves: there
+        they always have it.
     """
 
     codec: Codec | None
@@ -72,11 +73,13 @@ class Compression:
 
     def codecs(self, dtype: np.dtype[Any]) -> list[dict[str, Any]]:
         """Give the codecs of a chunk in Zarr 3."""
-        if self.codec == "zstd":
-            settings = {"level": self.level, "checksum": self.checksum}
-            return [_LITTLE, {"name": "zstd", "configuration": settings}]
         found: list[dict[str, Any]] = [_LITTLE]
-        if self.codec == "blosc":
+        if (
+            self.codec == "zstd"
+        ):  # its own checksum is of the voxels: it misses bits that change none of them
+            settings: dict[str, Any] = {"level": self.level, "checksum": False}
+            found.append({"name": "zstd", "configuration": settings})
+        elif self.codec == "blosc":
             settings = self._blosc | {
                 "shuffle": "shuffle" if dtype.itemsize > 1 else "bitshuffle",
                 "typesize": dtype.itemsize,
@@ -118,8 +121,7 @@ def write_group(folder: Path, zarr_format: ZarrFormat, attributes: Mapping[str, 
         (folder / ".zgroup").write_text(json.dumps({"zarr_format": 2}))
         (folder / ".zattrs").write_text(text)
         return
-    document = {"zarr_format": 3, "node_type": "group", "attributes": json.loads(text)}
-    (folder / "zarr.json").write_text(json.dumps(document, indent=2))
+    (folder / "zarr.json").write_text(json.dumps(group_document(json.loads(text)), indent=2))
 
 
 def write_array(
@@ -145,13 +147,11 @@ def write_array(
             "Zarr has no such voxels", got=spec.dtype, expected="bool, integer or float"
         )
     folder.mkdir(parents=True)
-    shared: dict[str, Any] = {
-        "zarr_format": zarr_format,
-        "shape": spec.shape,
-        "fill_value": False if spec.dtype.kind == "b" else 0,
-    }
     if zarr_format == 2:
-        document = shared | {
+        document = {
+            "zarr_format": 2,
+            "shape": spec.shape,
+            "fill_value": _fill_value(spec),
             "chunks": chunks,
             "dtype": spec.dtype.newbyteorder("<").str,
             "compressor": compression.compressor(spec.dtype),
@@ -163,16 +163,40 @@ def write_array(
         (folder / ".zattrs").write_text(json.dumps({"_ARRAY_DIMENSIONS": names}))
         return
     codecs = compression.codecs(spec.dtype)
-    document = shared | {
+    if shards != chunks:
+        codecs = [_sharding(chunks, codecs)]
+    document = array_document(spec, names, shards, codecs)
+    (folder / "zarr.json").write_text(json.dumps(document, indent=2))
+
+
+def group_document(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the metadata of a group in Zarr 3."""
+    return {"zarr_format": 3, "node_type": "group", "attributes": dict(attributes)}
+
+
+def array_document(
+    spec: ArraySpec,
+    names: list[str],
+    chunks: tuple[int, ...],
+    codecs: Sequence[Mapping[str, Any]] = (_LITTLE,),
+) -> dict[str, Any]:
+    """Give the metadata of an array in Zarr 3; `names` are those of its dimensions, its chunks by default not compressed."""
+    return {
+        "zarr_format": 3,
         "node_type": "array",
+        "shape": spec.shape,
         "data_type": spec.dtype.name,
-        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": shards}},
+        "chunk_grid": {"name": "regular", "configuration": {"chunk_shape": chunks}},
         "chunk_key_encoding": {"name": "default", "configuration": {"separator": "/"}},
-        "codecs": codecs if shards == chunks else [_sharding(chunks, codecs)],
+        "fill_value": _fill_value(spec),
+        "codecs": list(codecs),
         "dimension_names": names,
         "attributes": {},
     }
-    (folder / "zarr.json").write_text(json.dumps(document, indent=2))
+
+
+def _fill_value(spec: ArraySpec) -> bool | int:
+    return False if spec.dtype.kind == "b" else 0
 
 
 def _sharding(chunks: tuple[int, ...], codecs: list[dict[str, Any]]) -> dict[str, Any]:

@@ -25,8 +25,9 @@ from dacapo_like import (
     Roi,
     ZarrArrayConfig,
 )
-from dacapo_like.config.converter import structure, unstructure
+from dacapo_like.config.converter import structure
 from dacapo_like.config.document import parse_document
+from dacapo_like.config.unstructuring import unstructure
 from dacapo_like.errors import ConfigError, InvalidDocumentError
 from dacapo_like.fields import Named
 

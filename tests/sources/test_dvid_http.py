@@ -26,6 +26,7 @@ import dacapo_like
 from dacapo_like import DVIDArrayConfig
 from dacapo_like.errors import ReadError, SourceError
 from dacapo_like.geometry import Box
+from dacapo_like.hosts import forbidden
 from dacapo_like.sources import _dvid_http
 from dacapo_like.testing import random_boxes
 
@@ -56,13 +57,13 @@ def busy(headers=None):
     return Fault("status", (503, b"too many requests\n", headers or {}))
 
 
-def error_of(array, box=None):
+def error_of(array, box=None, code="DL301"):
     """Read until it fails; give the error, and fail if it took so long that it must have hung."""
     started = time.monotonic()
     with pytest.raises(ReadError) as caught:
         array.read_box(box or Box((0, 0, 0), (20, 20, 20)))
     assert time.monotonic() - started < HANGS
-    assert caught.value.code == "DL301"
+    assert caught.value.code == code
     return caught.value
 
 
@@ -174,8 +175,8 @@ def test_a_stall_ends_at_the_deadline(server):
         (Fault("status", (500, b"", {})), r"got status 500\)"),
         (Fault("status", (204, b"", {})), "status 204"),
         (Fault("status", (400, b"\x00\x1b[31m" + b"x" * 9999, {})), r"status 400: \[31mx{400,500}…"),
-        (Fault("redirect", "http://[::1"), "cannot be reached"),
-        (Fault("redirect", "file:///etc/passwd?"), "cannot be reached"),
+        (Fault("redirect", "http://[::1"), "a redirect to nowhere"),
+        (Fault("redirect", "file:///etc/passwd?"), "a redirect to nowhere"),
         (Fault("bytes", b"HTTP/1.1 200 OK\r\nContent-Encoding: br\r\nContent-Length: 3\r\n\r\nabc"), r"not asked for \(got br"),
         (Fault("status", (403, b"no\n", {})), "status 403: no.*`token_env`"),
     ],
@@ -401,14 +402,30 @@ def test_a_token_goes_before_a_netrc(guarded, monkeypatch, tmp_path):
     assert opened(guarded, token_env="DVID_TOKEN").shape == GRAY.shape
 
 
-def test_a_redirect_takes_no_token_to_another_server(guarded):
+@pytest.mark.parametrize(
+    "elsewhere", [None, "http://169.254.169.254/latest", "file:///etc/passwd", "http://[fe80::1]/"]
+)
+def test_a_redirect_to_another_server_is_refused(guarded, elsewhere):
     with serving() as other:
         array = opened(guarded, token_env="DVID_TOKEN")
-        guarded.faults.append(Fault("redirect", other.address))
-        np.testing.assert_array_equal(array[0, 0], GRAY[0, 0])
-        (headers,) = other.seen
-        assert not [value for value in headers.values() if SECRET in value]
-        assert guarded.seen[-1]["Authorization"] == f"Bearer {SECRET}"
+        guarded.faults.append(Fault("redirect", elsewhere or other.address))
+        error = error_of(array, code="DL202")
+        assert error.what == "the server leads where nothing is asked for"
+        assert SECRET not in str(error)
+        assert not other.seen
+    np.testing.assert_array_equal(array[0, 0], GRAY[0, 0])
+
+
+def test_an_address_is_judged_again_when_it_has_been_reached(server, monkeypatch):
+    """A name that had a harmless address when it was judged; the address of this machine is made one that is never asked."""
+    array = opened(server)
+    asked = len(server.seen)
+    monkeypatch.setattr(_dvid_http, "forbidden", lambda _: forbidden("169.254.169.254"))
+    with pytest.raises(SourceError, match="a link-local address") as error:
+        opened(server)
+    assert (error.value.code, error.value.key) == ("DL202", ("source",))
+    assert len(server.seen) == asked
+    assert array.shape == GRAY.shape
 
 
 def test_a_redirect_on_the_same_server_is_followed(guarded):

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 import tifffile
 
+import dacapo_like
 from dacapo_like import Roi, TiffArrayConfig, dump, load, verify
 from dacapo_like.errors import ConfigError, ReadError, SourceError
 from dacapo_like.geometry import Box, Coordinate
-from dacapo_like.sources import tiff
 from dacapo_like.testing import ArrayContract, Case, sample_voxels
 
 
@@ -206,9 +206,17 @@ def test_only_the_files_of_a_box_are_opened(tmp_path):
     assert error.value.where == str(tmp_path / "3.tif")
 
 
+@pytest.fixture
+def three_files():
+    """Let three files stay open."""
+    before = dacapo_like.settings.current().open_files
+    dacapo_like.configure(open_files=3)
+    yield
+    dacapo_like.configure(open_files=before)
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
-def test_files_that_are_open_are_few(tmp_path, monkeypatch):
-    monkeypatch.setattr(tiff, "_OPEN_FILES", 3)
+def test_files_that_are_open_are_few(tmp_path, three_files):
     voxels = sample_voxels((20, 5, 6), "uint8")
     path = write_stack(tmp_path, "{z}.tif", voxels, "z", compression="zlib")
     array = opened(pattern=path)

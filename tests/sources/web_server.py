@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import struct
 import threading
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +21,9 @@ class WebServer:
         self.root = root
         self.url = ""
         self.status: dict[str, int] = {}  # answers that are not found in the folder, by path
+        self.faults: dict[
+            str, list[str]
+        ] = {}  # what befalls the next requests, by path: see `Handler`
         self.silent = threading.Event()  # set: nothing is answered until `closing`
         self.closing = threading.Event()
         self.paths: list[str] = []
@@ -67,14 +72,30 @@ def serving(root: Path, kind: type[WebServer] = WebServer):
                 self.close_connection = True
                 return
             parts = urlsplit(self.path)
+            faults = server.faults.get(unquote(parts.path), [])
+            fault = faults.pop(0) if faults else ""
+            if fault == "silent":
+                server.closing.wait()
+            if fault in ("silent", "reset"):
+                server.paths.append(unquote(parts.path))
+                linger = struct.pack("ii", 1, 0)  # closed at once, it is reset
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                self.close_connection = True
+                self.connection.close()
+                return
             status, body, headers = server.answer(unquote(parts.path), self.headers.get("Range"))
             server.paths.append(unquote(parts.path))
             server.queries.add(parts.query)
             server.sent += len(body)
+            if fault.isdigit():
+                status, body = int(fault), b"busy"
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
+            if fault == "cut":
+                self.close_connection = True
+                body = body[: len(body) // 2]
             self.wfile.write(body)
 
         def log_message(self, *_):
