@@ -161,4 +161,7 @@ def fetched(to: http.client.HTTPConnection, path: str) -> bytes:
 def metrics(url: str) -> Mapping[str, float]:
     """Give what the server counted."""
     text = fetched(connection(url), "/metrics").decode()
-    return {name: float(value) for name, value in re.findall(r"^(\w+) ([0-9.e+-]+)$", text, re.MULTILINE)}
+    return {
+        name: float(value)
+        for name, value in re.findall(r"^(\w+) ([0-9.e+-]+)$", text, re.MULTILINE)
+    }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _AXES = 4
+_LONGEST = 2**59  # voxels along an axis: loops count bytes in 64 bits
 _CALL, _VOXEL = 10e3, 0.1  # nanoseconds that a compiled loop saves
 
 
@@ -104,7 +105,8 @@ def gather(
     >>> out
     array([1, 2, 3])
     """
-    if out.ndim <= _AXES and pays("gather", _CALL * len(chunks) + _VOXEL * out.size):
+    fits = out.ndim <= _AXES and max(shape) <= _LONGEST
+    if fits and pays("gather", _CALL * len(chunks) + _VOXEL * out.size):
         from dacapo_like.kernels import _gather_loops
 
         addresses = [0 if chunk is None else chunk.address for chunk in chunks]

@@ -154,7 +154,7 @@ def plan(
     >>> import numpy as np, dacapo_like
     >>> array = dacapo_like.from_numpy(np.zeros((64, 64, 64), "uint8"))
     >>> plan(array, "a.zarr", chunks=(16, 16, 16), levels=3, threads=1).sweeps[0].block_shape
-    (64, 64, 64)
+    (32, 32, 32)
     """
     means = Means.of(threads, workers, memory)
     kind = _writer_class(path, options)

@@ -82,10 +82,10 @@ def _opened(folder: str, key: str, _process: int) -> Blocks:
         ) from error
     if kept["key"] != key:
         raise SourceError("the run is over, and another one has its place", where=str(place))
-    settings.configure(cache_bytes=cache_bytes())
     config = load_config(kept["run"]["document"])
     assert isinstance(config, ArrayConfig)  # noqa: S101  # a run is of one array
     array = open_tree(config)
+    settings.configure(cache_bytes=cache_bytes(array))
     writer = OmeZarrWriter(
         place / "target",  # it is not looked at
         array.spec,

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import attrs
 
 from dacapo_like import engine, settings
-from dacapo_like.core import Array
+from dacapo_like.core import Array, tree_nodes
 from dacapo_like.errors import ConfigError
 from dacapo_like.geometry import Box
 from dacapo_like.materialize.sweeps import Pyramid, Sweep
@@ -21,7 +21,10 @@ PROCESS_BYTES = 2**28
 """What a process takes before it reads anything: Python, numpy, TensorStore, and compiled kernels."""
 
 CACHE_BYTES = 2**25
-"""Of decoded chunks, at most, in either cache."""
+"""Of decoded chunks, in either cache, where these are no longer than `LONG_CHUNK`."""
+
+LONG_CHUNK = 128
+"""Voxels along an axis."""
 
 
 @attrs.frozen(kw_only=True)
@@ -68,8 +71,8 @@ class Means:
         """Blocks under way in all processes."""
         return self.threads * max(self.workers, 1)
 
-    def per_block(self) -> int | None:
-        """Give the bytes that a block may take; ``None`` where nothing bounds it.
+    def per_block(self, array: Array) -> int | None:
+        """Give the bytes that a block of an array may take; ``None`` where nothing bounds it.
 
         Raises
         ------
@@ -78,21 +81,27 @@ class Means:
         """
         if self.memory is None:
             return None
-        left = self.memory - resident()
+        left = self.memory - resident(array)
         if left <= 0:
             raise ConfigError(
                 "a process takes more memory by itself",
                 got=format_bytes(self.memory),
-                expected=f"more than {format_bytes(resident())}, {format_bytes(PROCESS_BYTES)} and the caches of decoded chunks",
+                expected=f"more than {format_bytes(resident(array))}, {format_bytes(PROCESS_BYTES)} and the caches of decoded chunks",
                 hint="DACAPO_LIKE_CACHE_BYTES makes these smaller",
                 key=("memory",),
             )
         return left // self.threads
 
 
-def cache_bytes() -> int:
-    """Give the bytes of decoded chunks that a run keeps: pieces next to each other share a few, and none is needed again later."""
-    return min(settings.current().cache_bytes, CACHE_BYTES)
+def cache_bytes(array: Array) -> int:
+    """Give the bytes of decoded chunks that a run keeps.
+
+    Pieces next to each other share a few chunks, and none is needed again later, unless chunks are longer than pieces are.
+    """
+    limit = settings.current().cache_bytes
+    chunks = (node.spec.chunk_shape or () for node in tree_nodes(array) if not node.inputs)
+    longest = max((n for shape in chunks for n in shape), default=1)
+    return limit if longest > LONG_CHUNK else min(limit, CACHE_BYTES)
 
 
 def processors() -> int:
@@ -100,9 +109,9 @@ def processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def resident() -> int:
+def resident(array: Array) -> int:
     """Give the bytes that a process takes besides its blocks: itself, and the two caches of decoded chunks."""
-    return PROCESS_BYTES + 2 * cache_bytes()
+    return PROCESS_BYTES + 2 * cache_bytes(array)
 
 
 def pyramid_of(array: Array, writer: OmeZarrWriter) -> Pyramid:
@@ -132,6 +141,8 @@ class Plan:
         Voxels of a file.
     block_memory : int
         Bytes that a block under way takes at most.
+    cache_memory : int
+        Bytes of decoded chunks that a process keeps at most.
     memory : int
         Bytes that a process takes at most: itself, its caches, and a block for every thread.
     means : Means
@@ -142,11 +153,12 @@ class Plan:
     sweeps: Sequence[Sweep]
     file_shape: tuple[int, ...]
     block_memory: int
+    cache_memory: int
     memory: int
     means: Means
 
     @classmethod
-    def of(cls, pyramid: Pyramid, sweeps: Sequence[Sweep], means: Means) -> Plan:
+    def of(cls, array: Array, pyramid: Pyramid, sweeps: Sequence[Sweep], means: Means) -> Plan:
         """Sum up."""
         block = max(map(pyramid.memory, sweeps))
         return cls(
@@ -154,7 +166,8 @@ class Plan:
             sweeps=sweeps,
             file_shape=pyramid.file_shape,
             block_memory=block,
-            memory=resident() + means.threads * block,
+            cache_memory=2 * cache_bytes(array),
+            memory=resident(array) + means.threads * block,
             means=means,
         )
 
@@ -187,8 +200,9 @@ class Plan:
                 f"in pieces of {_by(sweep.piece_shape)}; writes level{'s' * (len(sweep.writes) > 1)} {levels}"
             )
         finest = self.levels[0]
-        own, caches = PROCESS_BYTES, resident() - PROCESS_BYTES
-        itself, cached, block = map(format_bytes, (own, caches, self.block_memory))
+        itself, cached, block = map(
+            format_bytes, (PROCESS_BYTES, self.cache_memory, self.block_memory)
+        )
         size = format_bytes(math.prod(finest.shape) * finest.dtype.itemsize)
         lines += [
             f"files: at most {self.files:,} of {_by(self.file_shape)} voxels",

@@ -122,7 +122,7 @@ def _sweeps(
     wishes: Wishes,
 ) -> list[Sweep]:
     """Give the blocks of the run that is gone on with, or choose them for a new one."""
-    pyramid, most = pyramid_of(array, writer), wishes.means.per_block()
+    pyramid, most = pyramid_of(array, writer), wishes.means.per_block(array)
     before = None if wishes.restart or run is None else space.run()
     if before is None:
         sweeps = pyramid.sweeps(wishes.means.at_once, most)
@@ -199,6 +199,7 @@ class _Run:
         self._journal = journal
         self._space = space
         self._wishes = wishes
+        self._cache = cache_bytes(array)
         self._stop = threading.Event()
         self._blocks = Blocks(array, writer, sweeps, self._stop.is_set)
         self._finished = 0
@@ -209,7 +210,7 @@ class _Run:
             self._check()
         self._finished = sum(self._journal.counts)
         self._tell()
-        with settings.using(cache_bytes=cache_bytes()), self._doing() as doing:
+        with settings.using(cache_bytes=self._cache), self._doing() as doing:
             for number, sweep in enumerate(self._sweeps):
                 if self._journal.counts[number] < sweep.total:
                     doing.run(number, self._journal.missing(number), self._done, self._note)
@@ -251,4 +252,4 @@ class _Run:
 def plan_pyramid(array: Array, writer: OmeZarrWriter, means: Means) -> Plan:
     """Say what a run would do."""
     pyramid = pyramid_of(array, writer)
-    return Plan.of(pyramid, pyramid.sweeps(means.at_once, means.per_block()), means)
+    return Plan.of(array, pyramid, pyramid.sweeps(means.at_once, means.per_block(array)), means)

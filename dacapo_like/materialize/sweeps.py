@@ -26,6 +26,9 @@ PIECE_BYTES = 2**22
 LARGEST_BLOCK = 2**28
 """Bytes of a block that is made of several files; what is under way when a process dies is lost."""
 
+LARGEST_PAIR = 2**33
+"""Of one that makes a single coarser level: to read all of the level back would cost more. It is read in pieces of a file."""
+
 WORTH_A_TASK = 2**24
 """Bytes of a block below which what a task costs besides would be seen."""
 
@@ -197,8 +200,9 @@ class Pyramid:
             spec = self.levels[level]
             fits = most is None or self.memory(sweep) <= most
             busy = sweep.total >= workers * BLOCKS_PER_WORKER
+            largest = LARGEST_BLOCK if last > level + 1 else LARGEST_PAIR
             small = (not computes and _bytes(spec.shape, spec) <= SMALL) or (
-                busy and _bytes(self._block(sweep), spec) <= LARGEST_BLOCK
+                busy and _bytes(self._block(sweep), spec) <= largest
             )
             if chosen is not None and not (fits and small):
                 break

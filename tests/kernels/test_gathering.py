@@ -57,3 +57,9 @@ def test_any_box_of_any_chunks(data):
     )
     absent = data.draw(st.sets(st.integers(0, 10), max_size=3))
     check(shape, chunk, start, length, data.draw(st.sampled_from(["u1", "u2", "f8"])), absent)
+
+
+def test_an_array_that_is_longer_than_any_count_of_bytes():
+    out = np.zeros((2, 2), "u1")
+    gather([Chunk(np.arange(8, dtype="u1").reshape(4, 2))], (1, 0), (4, 2), (2**70, 2), out)
+    assert out.tolist() == [[2, 3], [4, 5]]

@@ -8,6 +8,7 @@ no voxel of it read. By hand, as for the figures in the documentation: ``python 
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import json
 import os
@@ -34,12 +35,14 @@ TARGETS = ("alone", "driver", "worker", "scheduler")
 
 
 def start(*command: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, *map(str, command)],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env={**os.environ, "DACAPO_LIKE_CACHE_BYTES": "32MiB", "OMP_NUM_THREADS": "1"},
     )
+    atexit.register(process.kill)  # after a failure, too
+    return process
 
 
 def wait_for(ready: Any, running: subprocess.Popen[bytes]) -> None:
@@ -220,8 +223,12 @@ def main(
         since = runs.log_size()
         done_before += len(boxes)
         process = runs.drive(**more)
-        wait_for(lambda: (runs.space / "run.json").exists() or runs.path.exists(), process)
-        time.sleep(draw.uniform(0, lasts if target == "alone" else 2 * lasts))
+        known = len(boxes)
+        if target == "alone" and found[target] % 2:
+            wait_for(lambda: (runs.space / "run.json").exists() or runs.path.exists(), process)
+        else:  # workers take their time to begin; and what is done before is to be seen
+            wait_for(lambda n=known: len(runs.done()[1]) > n or runs.path.exists(), process)
+        time.sleep(draw.uniform(0, lasts))
         if process.poll() is None:
             found[target] += 1
             if target in ("alone", "driver"):

