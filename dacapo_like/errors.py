@@ -98,8 +98,9 @@ class DacapoLikeError(Exception):
 
 
 def _shortened(text: str) -> str:
-    """Give a text that came from a file or document, of which nobody reads a hundred thousand characters."""
-    return text if len(text) <= _LONGEST_GOT else f"{text[:_LONGEST_GOT]}…"
+    """Give the ends of a text that came from a file or document, of which nobody reads a hundred thousand characters."""
+    half = _LONGEST_GOT // 2  # behind a chain of causes stands the first of them
+    return text if len(text) <= _LONGEST_GOT else f"{text[:half]} … {text[-half:]}"
 
 
 class DocumentError(DacapoLikeError):

@@ -24,6 +24,7 @@ from nibabel.affines import apply_affine
 
 import dacapo_like
 from dacapo_like.errors import DataWarning, SpecError
+from dacapo_like.materialize import sweeps
 from dacapo_like.spec import ArraySpec
 from dacapo_like.units import length_factor, length_name
 from dacapo_like.writers import chunking
@@ -339,7 +340,9 @@ def test_one_channel_and_one_slice(tmp_path, name):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_a_format_reads_no_more_than_a_slab_at_once(tmp_path, monkeypatch, name):
-    monkeypatch.setattr(chunking, "_SLAB", 2**12)
+    most = 2**12
+    monkeypatch.setattr(chunking, "_SLAB", most)
+    monkeypatch.setattr(sweeps, "PIECE_BYTES", most)
     form = FORMATS[name]
     array = example("zyx", sizes=SIZES | {"z": 64, "y": 32, "x": 32})
     largest = []
@@ -354,7 +357,9 @@ def test_a_format_reads_no_more_than_a_slab_at_once(tmp_path, monkeypatch, name)
         warnings.simplefilter("ignore", DataWarning)
         options = {"chunks": (8, 16, 16)} if name in CHUNKED else form.options
         array.save(form.path(tmp_path, array), **options)
-    assert max(largest) <= 2**12
+    assert max(largest) <= most * (
+        1 + (name == "ome-zarr")
+    )  # a piece there is whole chunks of two levels
 
 
 CHUNKED = {"hdf5", "imaris", "ome-zarr"}

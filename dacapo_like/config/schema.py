@@ -77,7 +77,8 @@ def schema_of(document: Literal["array", "experiment"], draft: Draft = "2020-12"
     else:
         described = _class_schema(ExperimentConfig)
         schema |= described | {
-            "properties": {"parameters": _PARAMETERS_REF, **described["properties"]}
+            "title": schema["title"],
+            "properties": {"parameters": _PARAMETERS_REF, **described["properties"]},
         }
     return with_hints(_as_draft_07(schema)) if draft == "draft-07" else _with_markdown(schema)
 

@@ -17,6 +17,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from pathlib import Path
@@ -31,6 +32,7 @@ from dacapo_like.materialize.workspace import workspace_of
 
 HERE = Path(__file__).parent
 PATIENCE = 300.0
+SAID = tempfile.TemporaryFile()  # noqa: SIM115  # ends with this process
 TARGETS = ("alone", "driver", "worker", "scheduler")
 
 
@@ -38,7 +40,7 @@ def start(*command: Any) -> subprocess.Popen[bytes]:
     process = subprocess.Popen(
         [sys.executable, *map(str, command)],
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=SAID,
         env={**os.environ, "DACAPO_LIKE_CACHE_BYTES": "32MiB", "OMP_NUM_THREADS": "1"},
     )
     atexit.register(process.kill)  # after a failure, too
@@ -134,8 +136,11 @@ class Runs:
         self.log.unlink(missing_ok=True)
 
     def finish(self, **more: Any) -> None:
+        SAID.truncate(0)
         process = self.drive(**more)
-        assert process.wait(PATIENCE) == 0
+        if process.wait(PATIENCE) != 0:
+            SAID.seek(0)
+            raise AssertionError(SAID.read().decode(errors="replace"))
 
     def done(self) -> tuple[dict[str, tuple[int, int]], list[tuple[int, ...]]]:
         """Give the files of the blocks that the journal has, with what changes when one is written, and the boxes of the first sweep."""
@@ -250,10 +255,10 @@ def main(
         if target == "scheduler":
             cluster.close()
             cluster = None
-        if code == 0:
+        if runs.path.exists():  # it may have been killed when that was there already
             found["finished"] += 1
             assert tree(runs.path) == expected, "another tree"
-            assert not runs.space.exists()
+            assert code != 0 or not runs.space.exists()
             runs.clean()
     if cluster is not None:
         cluster.close()

@@ -67,4 +67,3 @@ def test_killed_anywhere_it_goes_on_to_the_same_bytes(tmp_path, targets, kills):
     found = json.loads(done.stdout)
     assert sum(found[target] for target in targets.split(",")) == kills
     assert found["finished"] >= 1
-    assert targets != "alone" or found["kept"] > 0

@@ -316,7 +316,6 @@ class _CountedReader(VoxelReader):
 def test_levels_do_not_read_the_source_again(tmp_path):
     array = CountedConfig().array()
     materialize(array, tmp_path / "a.zarr", chunks=(8, 8, 8), shards=(16, 16, 16), levels=4)
-    assert max(array.reader.sizes) == 16**3
     assert sum(array.reader.sizes) == 40 * 50 * 60
     assert opened(tmp_path / "a.zarr", level=3).shape == (5, 6, 7)
 
