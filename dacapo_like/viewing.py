@@ -220,7 +220,10 @@ class View:
             made.append(answer.screenshot.image)
             done.set()
 
-        with tempfile.TemporaryDirectory() as profile, (Path(profile) / "log").open("wb") as log:
+        with (  # processes of the browser may end after it, and write until then
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
+            (Path(profile) / "log").open("wb") as log,
+        ):
             command = [_browser(), *_HEADLESS, f"--user-data-dir={profile}", self.url]
             if hasattr(os, "geteuid") and os.geteuid() == 0:
                 command.insert(1, "--no-sandbox")  # which the browser refuses to have as root
