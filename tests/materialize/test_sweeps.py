@@ -9,6 +9,7 @@ import random
 import numpy as np
 import pytest
 
+import dacapo_like
 from dacapo_like.errors import ConfigError
 from dacapo_like.geometry import Box
 from dacapo_like.materialize.sweeps import Pyramid, Sweep, part_of_level
@@ -134,3 +135,15 @@ def test_choosing_costs_nothing_however_large_the_volume(edge):
     assert sweeps[0].block(last).end == (edge,) * 3
     assert Sweep.loaded(sweeps[0].dumped()) == sweeps[0]
     assert isinstance(sweeps[0].block(0), Box)
+
+
+def test_a_first_sweep_of_the_finest_level_alone_has_others_behind_it(tmp_path):
+    voxels = np.random.default_rng(0).integers(0, 200, (70, 150, 140)).astype("uint8")
+    array = dacapo_like.from_numpy(voxels, voxel_size=(9.8, 4, 4), units="nanometer")
+    array.save(tmp_path / "a.zarr", chunks=(32, 50, 64))
+    for level, factors in enumerate([(1, 1, 1), (1, 2, 2)]):
+        document = {"type": "zarr", "file_name": str(tmp_path / "a.zarr"), "level": level}
+        expected = array.downsample(factors) if level else array
+        np.testing.assert_array_equal(
+            np.asarray(dacapo_like.open_array(document)), np.asarray(expected)
+        )
